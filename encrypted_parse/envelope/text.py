@@ -1,0 +1,43 @@
+"""The text form of envelopes: standard base64, as E3Kit stores it in String columns."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from encrypted_parse.envelope.header import Header
+from encrypted_parse.errors import MalformedEnvelopeError
+
+_SHORTEST_ENVELOPE_TEXT = 44  # 32 bytes, the shortest message (section 4)
+
+
+def to_text(envelope: bytes) -> str:
+    """Return the base64 that an encrypted column holds."""
+    return base64.b64encode(envelope).decode("ascii")
+
+
+def from_text(text: str) -> bytes:
+    """Return the bytes of standard base64 with padding and without line breaks.
+
+    Raises:
+        MalformedEnvelopeError: Anything else, non-canonical trailing bits included.
+    """
+    try:
+        envelope = base64.b64decode(text.encode("ascii"), validate=True)
+    except (UnicodeEncodeError, binascii.Error) as error:
+        raise MalformedEnvelopeError("not an envelope: not base64") from error
+    if base64.b64encode(envelope) != text.encode("ascii"):
+        raise MalformedEnvelopeError("not an envelope: not canonical base64")
+    return envelope
+
+
+def is_envelope(text: str) -> bool:
+    """Tell whether *text* is the base64 of a well-formed envelope of any form."""
+    # Every header is a SEQUENCE in long form, whose base64 begins with "MI" or "MH".
+    if len(text) < _SHORTEST_ENVELOPE_TEXT or text[0] != "M":
+        return False
+    try:
+        Header.from_bytes(from_text(text))
+    except MalformedEnvelopeError:
+        return False
+    return True

@@ -1,0 +1,387 @@
+"""Every error that encrypted_parse raises on purpose.
+
+Catch the class; read the message; follow the hint. Messages never contain a private key, a
+password, a token or a plaintext. What a class is for is said here; which call raises it stands
+under "Raises:" of that call.
+
+    EncryptedParseError
+    ├── ConfigurationError
+    │   └── MissingExtraError
+    ├── KeyFormatError
+    ├── SignatureError
+    ├── EnvelopeError
+    │   ├── MalformedEnvelopeError
+    │   ├── NotARecipientError
+    │   ├── NotSignedError
+    │   ├── SignerNotFoundError
+    │   └── TamperedEnvelopeError
+    ├── KeystoreError
+    │   ├── KeystoreFileError
+    │   ├── KeystorePermissionError
+    │   └── PrivateKeyNotFoundError
+    ├── DirectoryError
+    │   ├── AlreadyRegisteredError
+    │   ├── CardChainError
+    │   ├── CardSignatureError
+    │   ├── DirectoryRefusedError
+    │   ├── MalformedCardError
+    │   ├── MultipleCardsError
+    │   ├── NotRegisteredError
+    │   ├── RecipientsNotRegisteredError
+    │   └── TokenError
+    ├── TransportError
+    │   ├── ConnectionFailedError
+    │   ├── MalformedResponseError
+    │   ├── OutcomeUnknownError
+    │   ├── RequestTimeoutError
+    │   └── ResponseTooLargeError
+    ├── ParseServerError
+    │   ├── DuplicateRequestError
+    │   ├── DuplicateValueError
+    │   ├── EmailTakenError
+    │   ├── FunctionFailedError
+    │   ├── IncorrectTypeError
+    │   ├── InvalidQueryError
+    │   ├── ObjectNotFoundError
+    │   ├── PermissionDeniedError
+    │   ├── RateLimitedError
+    │   ├── ServerFailedError
+    │   ├── SessionExpiredError
+    │   └── UsernameTakenError
+    ├── ModelError
+    │   ├── AuthorMismatchError
+    │   ├── EncryptedQueryError
+    │   ├── FieldLockedError
+    │   ├── InvalidValueError
+    │   │   └── DoubleEncryptionError
+    │   ├── MissingValueError
+    │   ├── ModelDefinitionError
+    │   ├── NotPicklableError
+    │   ├── RecipientRuleError
+    │   │   └── PublicReadError
+    │   └── UnexpectedPlaintextError
+    └── DevServerError
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class EncryptedParseError(Exception):
+    """Base class of every error that this package raises on purpose.
+
+    Attributes:
+        hint: What to do next, or None. Also attached as a note, so that tracebacks show it.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+        if hint is not None:
+            self.add_note(f"hint: {hint}")
+
+
+# --- set-up ---------------------------------------------------------------------------------
+
+
+class ConfigurationError(EncryptedParseError):
+    """A setting is missing or cannot be right."""
+
+
+class MissingExtraError(ConfigurationError):
+    """An optional part of the package is not installed; the hint names the pip command."""
+
+    def __init__(self, extra: str, feature: str) -> None:
+        super().__init__(
+            f"{feature} needs the extra {extra!r}",
+            hint=f"pip install 'encrypted-parse[{extra}]'",
+        )
+        self.extra = extra
+
+
+# --- keys and envelopes ---------------------------------------------------------------------
+
+
+class KeyFormatError(EncryptedParseError):
+    """The bytes are not a key of a supported type in its canonical encoding."""
+
+
+class SignatureError(EncryptedParseError):
+    """A detached signature does not hold, or is not a signature container."""
+
+
+class EnvelopeError(EncryptedParseError):
+    """An envelope could not be opened. No plaintext was released."""
+
+
+class MalformedEnvelopeError(EnvelopeError):
+    """Not an envelope, or not one of the form asked for; decided before any key is used."""
+
+
+class NotARecipientError(EnvelopeError):
+    """Well formed, but no stanza names our key."""
+
+
+class NotSignedError(EnvelopeError):
+    """Well formed and ours, but it carries no signature of the form asked for."""
+
+
+class SignerNotFoundError(EnvelopeError):
+    """It is signed, but by none of the keys that were offered."""
+
+
+class TamperedEnvelopeError(EnvelopeError):
+    """Our stanza, the body, the footer, the padding or the signature failed its check."""
+
+
+# --- keystores ------------------------------------------------------------------------------
+
+
+class KeystoreError(EncryptedParseError):
+    """Private keys could not be read or written on this machine."""
+
+
+class KeystoreFileError(KeystoreError):
+    """A key file cannot be read, written or understood. The file is left as it was."""
+
+
+class KeystorePermissionError(KeystoreError):
+    """A key file or its folder can be read or written by others; it is not used."""
+
+
+class PrivateKeyNotFoundError(KeystoreError):
+    """This machine holds no private key for the user."""
+
+
+# --- directory ------------------------------------------------------------------------------
+
+
+class DirectoryError(EncryptedParseError):
+    """A public key could not be published, found or trusted."""
+
+
+class AlreadyRegisteredError(DirectoryError):
+    """The user has a card already, and its private key is not on this machine."""
+
+
+class CardChainError(DirectoryError):
+    """The directory's cards of one user do not form one consistent chain."""
+
+
+class CardSignatureError(DirectoryError):
+    """A card's own signature, or the pinned service's, is missing or wrong."""
+
+
+class DirectoryRefusedError(DirectoryError):
+    """The directory answered with an error of its own.
+
+    Attributes:
+        code: Virgil's error code, or None when the answer had none.
+        status: The HTTP status.
+    """
+
+    def __init__(
+        self, message: str, *, code: int | None, status: int, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.status = status
+
+
+class MalformedCardError(DirectoryError):
+    """Not a raw card of version 5.0, or a card of somebody who was not asked for."""
+
+
+class MultipleCardsError(DirectoryError):
+    """A user has several current cards, so there is no telling which key is right."""
+
+
+class NotRegisteredError(DirectoryError):
+    """A user has no card.
+
+    Attributes:
+        user_ids: Every user id without a card.
+    """
+
+    def __init__(self, user_ids: Sequence[str], *, hint: str | None = None) -> None:
+        names = ", ".join(repr(user_id) for user_id in user_ids)
+        super().__init__(f"no public key is published for {names}", hint=hint)
+        self.user_ids = tuple(user_ids)
+
+
+class RecipientsNotRegisteredError(DirectoryError):
+    """Some recipients have no card; nothing was saved.
+
+    Attributes:
+        user_ids: Every recipient without a card.
+    """
+
+    def __init__(self, user_ids: Sequence[str]) -> None:
+        names = ", ".join(repr(user_id) for user_id in user_ids)
+        super().__init__(
+            f"cannot encrypt for {names}: not registered",
+            hint="each recipient has to call register() once; nothing was saved",
+        )
+        self.user_ids = tuple(user_ids)
+
+
+class TokenError(DirectoryError):
+    """The function `virgil-jwt` gave no usable token, or the directory refuses the token."""
+
+
+# --- network --------------------------------------------------------------------------------
+
+
+class TransportError(EncryptedParseError):
+    """The network or the peer failed below the level of any API."""
+
+
+class ConnectionFailedError(TransportError):
+    """No connection could be made: the request never reached the server."""
+
+
+class MalformedResponseError(TransportError):
+    """The answer is not what this API answers (not JSON, wrong shape)."""
+
+
+class OutcomeUnknownError(TransportError):
+    """The connection broke after a write was sent: it may or may not have happened."""
+
+
+class RequestTimeoutError(TransportError):
+    """No answer within the time limit."""
+
+
+class ResponseTooLargeError(TransportError):
+    """The answer exceeds the size limit; it was not read to the end."""
+
+
+# --- Parse Server ---------------------------------------------------------------------------
+
+
+class ParseServerError(EncryptedParseError):
+    """Parse Server refused or failed.
+
+    Attributes:
+        code: Parse's error code, or None when the answer had none (403, 413, HTML).
+        status: The HTTP status, or None for one item of a batch.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int | None = None,
+        status: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.status = status
+
+
+class DuplicateRequestError(ParseServerError):
+    """Code 159: an earlier attempt with the same request id arrived."""
+
+
+class DuplicateValueError(ParseServerError):
+    """Code 137: an object id or a unique value exists already."""
+
+
+class EmailTakenError(ParseServerError):
+    """Code 203."""
+
+
+class FunctionFailedError(ParseServerError):
+    """Codes 141 and 142: a cloud function is unknown, threw, or refused its parameters."""
+
+
+class IncorrectTypeError(ParseServerError):
+    """Code 111: the value's type is not the column's."""
+
+
+class InvalidQueryError(ParseServerError):
+    """Codes 102 and 107."""
+
+
+class ObjectNotFoundError(ParseServerError):
+    """Code 101: missing, or hidden by an ACL or class permission, or a wrong login."""
+
+
+class PermissionDeniedError(ParseServerError):
+    """Code 119 and HTTP 403: class permissions, or the keys, forbid it."""
+
+
+class RateLimitedError(ParseServerError):
+    """HTTP 429 or code 155, after the waits that the server asked for."""
+
+
+class ServerFailedError(ParseServerError):
+    """HTTP 5xx, or code 1."""
+
+
+class SessionExpiredError(ParseServerError):
+    """Codes 206 and 209: log in again."""
+
+
+class UsernameTakenError(ParseServerError):
+    """Code 202."""
+
+
+# --- models ---------------------------------------------------------------------------------
+
+
+class ModelError(EncryptedParseError):
+    """A model was declared, filled or used in a way that cannot work."""
+
+
+class AuthorMismatchError(ModelError):
+    """Only the user whom the author field names can encrypt (and so sign) the field."""
+
+
+class EncryptedQueryError(ModelError):
+    """A filter or an order names an encrypted field, which the server cannot compare."""
+
+
+class FieldLockedError(ModelError):
+    """The field's stored value could not be opened, so it is neither overwritten nor re-sent."""
+
+
+class InvalidValueError(ModelError):
+    """A value cannot be stored in the field; nothing was sent."""
+
+
+class DoubleEncryptionError(InvalidValueError):
+    """The value is an envelope already."""
+
+
+class MissingValueError(ModelError):
+    """The field holds no value, and its type does not allow None."""
+
+
+class ModelDefinitionError(ModelError):
+    """The class statement cannot be a Parse class."""
+
+
+class NotPicklableError(ModelError, TypeError):
+    """Private keys, sessions and decrypted objects are not written into pickles."""
+
+
+class RecipientRuleError(ModelError):
+    """A recipient rule has no answer for this object."""
+
+
+class PublicReadError(RecipientRuleError):
+    """The ACL lets everybody read, so "the ACL's readers" cannot be enumerated."""
+
+
+class UnexpectedPlaintextError(ModelError):
+    """An encrypted column holds something that is not an envelope."""
+
+
+# --- tools ----------------------------------------------------------------------------------
+
+
+class DevServerError(EncryptedParseError):
+    """The local Parse Server could not be installed, started or reached."""
