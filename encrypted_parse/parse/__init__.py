@@ -1,1 +1,9 @@
-"""."""
+"""A plain Parse client that knows no crypto."""
+
+from __future__ import annotations
+
+from encrypted_parse.parse.app import ParseApp, UserSession, check_url
+from encrypted_parse.parse.batch import BatchOperation, BatchResult
+from encrypted_parse.parse.client import ParseClient
+
+__all__ = ["BatchOperation", "BatchResult", "ParseApp", "ParseClient", "UserSession", "check_url"]

@@ -1,1 +1,18 @@
-"""."""
+"""HTTP: one door to the network. Knows nothing of Parse or of Virgil."""
+
+from __future__ import annotations
+
+from encrypted_parse.transport.fake import FakeTransport
+from encrypted_parse.transport.network import RequestsTransport
+from encrypted_parse.transport.port import HttpRequest, HttpResponse, Repeat, Transport
+from encrypted_parse.transport.retrying import RetryingTransport
+
+__all__ = [
+    "FakeTransport",
+    "HttpRequest",
+    "HttpResponse",
+    "Repeat",
+    "RequestsTransport",
+    "RetryingTransport",
+    "Transport",
+]

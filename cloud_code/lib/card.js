@@ -1,0 +1,121 @@
+'use strict';
+
+const { ServiceError } = require('./errors.js');
+const { decodeBase64, isObject, parseJsonObject } = require('./encoding.js');
+const { isIdentity } = require('./jwt.js');
+const { readVerifyingKey, sha512, signVirgil, verifyVirgil } = require('./virgil-signature.js');
+
+/** Bounds on what a client sends; a card of a hybrid key is about 4 KB (section 8). */
+const MAX_SNAPSHOT_BYTES = 64 * 1024;
+const MAX_SIGNATURES = 8;
+const MAX_SIGNER_CHARACTERS = 64;
+const CREATED_AT_TOLERANCE_SECONDS = 24 * 60 * 60;
+const CARD_ID = /^[0-9a-f]{64}$/;
+
+/**
+ * @typedef {object} Card
+ * @property {string} id
+ * @property {string} identity
+ * @property {string | null} previousCardId
+ * @property {number} createdAt seconds
+ * @property {string} contentSnapshot base64, exactly as received
+ * @property {{signer: string, signature: string, snapshot?: string}[]} signatures as received
+ */
+
+/**
+ * Parse a raw card strictly and verify its self signature (section 3.1).
+ *
+ * @param {unknown} raw
+ * @returns {Card}
+ * @throws {ServiceError} malformedCard, unsupportedKey or badSelfSignature
+ */
+function parseCard(raw) {
+  const snapshot = isObject(raw) ? decodeBase64(raw.content_snapshot) : null;
+  if (snapshot === null || snapshot.length > MAX_SNAPSHOT_BYTES) throw new ServiceError('malformedCard');
+  const content = parseJsonObject(snapshot);
+  if (content === null || !isContent(content)) throw new ServiceError('malformedCard');
+  const signatures = parseSignatures(raw.signatures);
+  const key = readVerifyingKey(decodeBase64(content.public_key) ?? Buffer.alloc(0));
+  if (key === null) throw new ServiceError('unsupportedKey');
+  const self = signatures.find(({ signer }) => signer === 'self');
+  if (!self) throw new ServiceError('badSelfSignature');
+  const extra = self.snapshot === undefined ? Buffer.alloc(0) : Buffer.from(self.snapshot, 'base64');
+  const signed = Buffer.concat([snapshot, extra]);
+  if (!verifyVirgil(signed, Buffer.from(self.signature, 'base64'), key)) throw new ServiceError('badSelfSignature');
+  return {
+    id: cardId(snapshot),
+    identity: content.identity,
+    previousCardId: content.previous_card_id ?? null,
+    createdAt: content.created_at,
+    contentSnapshot: raw.content_snapshot,
+    signatures,
+  };
+}
+
+/** @param {Buffer} snapshot */
+const cardId = (snapshot) => sha512(snapshot).subarray(0, 32).toString('hex');
+
+function isContent(content) {
+  return (
+    isIdentity(content.identity) &&
+    (content.previous_card_id === undefined || isCardId(content.previous_card_id)) &&
+    Number.isSafeInteger(content.created_at) &&
+    content.created_at >= 0 &&
+    content.version === '5.0' &&
+    typeof content.public_key === 'string'
+  );
+}
+
+/** @param {unknown} value */
+const isCardId = (value) => typeof value === 'string' && CARD_ID.test(value);
+
+function parseSignatures(list) {
+  if (!Array.isArray(list) || list.length < 1 || list.length > MAX_SIGNATURES) {
+    throw new ServiceError('malformedCard');
+  }
+  const seen = new Set();
+  return list.map((item) => {
+    const { signer, signature, snapshot } = isObject(item) ? item : {};
+    const wellFormed =
+      typeof signer === 'string' && signer.length >= 1 && signer.length <= MAX_SIGNER_CHARACTERS &&
+      !seen.has(signer) &&
+      decodeBase64(signature) !== null &&
+      (snapshot === undefined || snapshot === null ||
+        (snapshot.length <= MAX_SNAPSHOT_BYTES && decodeBase64(snapshot) !== null));
+    // The service's own signature is added here and nowhere else.
+    if (!wellFormed || signer === 'virgil') throw new ServiceError('malformedCard');
+    seen.add(signer);
+    return snapshot == null ? { signer, signature } : { signer, signature, snapshot };
+  });
+}
+
+/**
+ * Check that *card* may be published by *identity* now.
+ *
+ * @param {Card} card
+ * @param {string} identity the token's
+ * @param {number} nowSeconds
+ */
+function checkPublisher(card, identity, nowSeconds) {
+  if (card.identity !== identity) throw new ServiceError('identityMismatch');
+  if (Math.abs(card.createdAt - nowSeconds) > CREATED_AT_TOLERANCE_SECONDS) {
+    throw new ServiceError('badCreationTime');
+  }
+}
+
+/**
+ * The card with the service's signature over the snapshot alone, which own clients pin.
+ *
+ * @param {Card} card
+ * @param {import('node:crypto').KeyObject} serviceKey
+ * @returns {Card}
+ */
+function countersign(card, serviceKey) {
+  const signature = signVirgil(Buffer.from(card.contentSnapshot, 'base64'), serviceKey);
+  return { ...card, signatures: [...card.signatures, { signer: 'virgil', signature: signature.toString('base64') }] };
+}
+
+/** @param {Card} card */
+const toRaw = (card) => ({ content_snapshot: card.contentSnapshot, signatures: card.signatures });
+
+module.exports = { checkPublisher, countersign, isCardId, parseCard, toRaw };

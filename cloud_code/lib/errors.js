@@ -1,0 +1,45 @@
+'use strict';
+
+/**
+ * The errors that clients see, with their numbers in one place.
+ *
+ * Blocks: 1000x routing and body, 2030x tokens, 400xx cards. Clients switch on `code`; E3Kit acts
+ * on 20304 and knows 40032 and 40034.
+ */
+const ERRORS = Object.freeze({
+  unknownRoute: [404, 10001, 'no such endpoint'],
+  methodNotAllowed: [405, 10002, 'this endpoint takes another method'],
+  bodyTooLarge: [413, 10003, 'the request body is too large'],
+  bodyNotJson: [400, 10004, 'the request body is not a JSON object'],
+  internal: [500, 10005, 'the service failed'],
+  noToken: [401, 20300, 'a request needs the header Authorization: Virgil <JWT>'],
+  invalidToken: [401, 20303, 'the token is not valid here'],
+  expiredToken: [401, 20304, 'the token is expired'],
+  cardNotFound: [404, 40030, 'no such card'],
+  malformedCard: [400, 40031, 'not a raw card of version 5.0'],
+  foreignCard: [400, 40032, 'the card belongs to another identity'],
+  invalidSearch: [400, 40033, 'a search names 1 to 50 identities'],
+  identityMismatch: [400, 40034, "the card's identity is not the token's"],
+  badSelfSignature: [400, 40035, "the card's self signature does not hold"],
+  unsupportedKey: [400, 40036, 'keys of this type cannot be verified here'],
+  badCreationTime: [400, 40037, "the card's created_at is more than a day off"],
+  badPredecessor: [400, 40038, 'previous_card_id is not the current card of this identity'],
+  alreadyActive: [400, 40039, 'the identity has an active card; replace or revoke it'],
+  notCurrent: [400, 40040, 'only the current card of a chain can be revoked'],
+  tooManyCards: [400, 40041, 'the identity has too many cards'],
+  invalidOutdated: [400, 40042, 'outdated takes at most 1000 card ids'],
+});
+
+/** An error whose status, code and text go to the client. */
+class ServiceError extends Error {
+  /** @param {keyof typeof ERRORS} name */
+  constructor(name) {
+    const [status, code, message] = ERRORS[name];
+    super(message);
+    this.name = 'ServiceError';
+    this.status = status;
+    this.code = code;
+  }
+}
+
+module.exports = { ERRORS, ServiceError };

@@ -1,0 +1,86 @@
+'use strict';
+
+const { createPrivateKey, createPublicKey } = require('node:crypto');
+const { decodeBase64 } = require('./encoding.js');
+
+/** Every variable, with what it is; both go into the message if one is missing. */
+const VARIABLES = Object.freeze({
+  VIRGIL_APP_ID: 'the application id that tokens are issued for',
+  VIRGIL_APP_KEY_ID: 'the id of the API key that signs tokens',
+  VIRGIL_APP_KEY: 'the API key: base64 of an Ed25519 PKCS#8 key',
+  VIRGIL_SERVICE_KEY: 'the key that signs published cards: base64 of an Ed25519 PKCS#8 key',
+});
+
+/**
+ * The companion's secrets. They stay in private fields: neither console.log nor JSON.stringify
+ * shows them.
+ */
+class Settings {
+  #apiKey;
+  #serviceKey;
+
+  /**
+   * @param {{appId: string, apiKeyId: string,
+   *          apiKey: import('node:crypto').KeyObject, serviceKey: import('node:crypto').KeyObject}} parts
+   */
+  constructor({ appId, apiKeyId, apiKey, serviceKey }) {
+    this.appId = appId;
+    this.apiKeyId = apiKeyId;
+    this.#apiKey = apiKey;
+    this.#serviceKey = serviceKey;
+    /** What verifies the tokens that `apiKey` signs. */
+    this.apiPublicKey = createPublicKey(apiKey);
+    Object.freeze(this);
+  }
+
+  get apiKey() {
+    return this.#apiKey;
+  }
+
+  get serviceKey() {
+    return this.#serviceKey;
+  }
+}
+
+/**
+ * Read the settings from environment variables.
+ *
+ * @param {Record<string, string | undefined>} env
+ * @returns {Settings}
+ * @throws {Error} a variable is missing or malformed; names it, never its value
+ */
+function loadSettings(env) {
+  const missing = Object.keys(VARIABLES).filter((name) => !env[name]);
+  if (missing.length > 0) {
+    const lines = missing.map((name) => `  ${name}: ${VARIABLES[name]}`);
+    throw new Error(
+      `encrypted_parse: set these environment variables and start again:\n${lines.join('\n')}`
+    );
+  }
+  return new Settings({
+    appId: readName(env, 'VIRGIL_APP_ID'),
+    apiKeyId: readName(env, 'VIRGIL_APP_KEY_ID'),
+    apiKey: readKey(env, 'VIRGIL_APP_KEY'),
+    serviceKey: readKey(env, 'VIRGIL_SERVICE_KEY'),
+  });
+}
+
+function readName(env, name) {
+  if (!/^[\x21-\x7e]{1,128}$/.test(env[name])) {
+    throw new Error(`encrypted_parse: ${name} is not printable ASCII of 1 to 128 characters`);
+  }
+  return env[name];
+}
+
+function readKey(env, name) {
+  const der = decodeBase64(env[name].trim());
+  try {
+    const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+    if (key.asymmetricKeyType === 'ed25519') return key;
+  } catch {
+    // Said below, without the cause, which may quote the value.
+  }
+  throw new Error(`encrypted_parse: ${name} is not the base64 of an Ed25519 PKCS#8 key`);
+}
+
+module.exports = { Settings, VARIABLES, loadSettings };

@@ -1,0 +1,234 @@
+"""Clients: the app, and one user's session in it.
+
+`EncryptedClient` is the app: addresses, keys and limits. Logging in gives a `UserClient`, which
+saves and fetches. Both are immutable and may be used from many threads; a process may hold
+thousands of users. Nothing reads the environment but `from_env`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, Self, TypeVar
+
+from encrypted_parse.crypto import PublicKey
+from encrypted_parse.directory import CachingDirectory, Card, DirectoryClient, TokenProvider
+from encrypted_parse.e3kit import E3Kit
+from encrypted_parse.errors import ConfigurationError, NotPicklableError, TokenError
+from encrypted_parse.keystore import FileKeystore, Keystore, default_keystore_folder
+from encrypted_parse.models import E3KitSealer, Model, ObjectStore, Query, SaveOutcome
+from encrypted_parse.parse import ParseApp, ParseClient, UserSession
+from encrypted_parse.transport import RequestsTransport, RetryingTransport, Transport
+
+M = TypeVar("M", bound=Model)
+
+VIRGIL_CLOUD_URL = "https://api.virgilsecurity.com"
+VIRGIL_CLOUD_KEY = "MCowBQYDK2VwAyEAljOYGANYiVq1WbvVvoYIKtvZi2ji9bAhxyu6iV/LF8M="
+"""The key that Virgil Cloud signs cards with, as compiled into Virgil's own SDKs."""
+
+
+class EncryptedClient:
+    """One Parse app with a directory of public keys.
+
+    Args:
+        server_url: Parse's REST address with its path, e.g. ``https://parseapi.back4app.com``.
+        application_id: Parse's application id.
+        rest_api_key: Parse's REST API key, if the server wants one.
+        directory_url: Where cards live: your own companion, or Virgil Cloud.
+        service_public_key: The base64 public key that the directory signs cards with. It is
+            pinned, so it has to come from you and never from the server.
+        keystore: Where private keys rest. By default, files in the user's data folder.
+        server_deduplicates: The server has `idempotencyOptions` for ``classes/.*``, so that a
+            create whose answer was lost may be repeated.
+        allow_insecure_http: Allow ``http://`` to other machines. Never in production: it gives
+            session tokens to the network.
+
+    Raises:
+        ConfigurationError: An address or key cannot be right.
+    """
+
+    def __init__(
+        self,
+        *,
+        server_url: str,
+        application_id: str,
+        rest_api_key: str | None = None,
+        directory_url: str = VIRGIL_CLOUD_URL,
+        service_public_key: str | None = None,
+        keystore: Keystore | None = None,
+        transport: Transport | None = None,
+        server_deduplicates: bool = False,
+        allow_insecure_http: bool = False,
+    ) -> None:
+        if service_public_key is None:
+            if directory_url.rstrip("/") != VIRGIL_CLOUD_URL:
+                raise ConfigurationError(
+                    "an own directory needs its public key",
+                    hint="pass service_public_key, or set VIRGIL_SERVICE_PUBLIC_KEY",
+                )
+            service_public_key = VIRGIL_CLOUD_KEY
+        self._app = ParseApp(
+            server_url=server_url,
+            application_id=application_id,
+            rest_api_key=rest_api_key,
+            server_deduplicates=server_deduplicates,
+            allow_insecure_http=allow_insecure_http,
+        )
+        self._directory_url = directory_url
+        self._service_key = PublicKey.from_base64(service_public_key)
+        self._transport = transport or RetryingTransport(RequestsTransport())
+        self._parse = ParseClient(self._app, self._transport)
+        self._keystore = keystore or FileKeystore(
+            default_keystore_folder(os.environ), application_id
+        )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:  # noqa: ANN401 - as __init__
+        """Read the settings from environment variables; keyword arguments win.
+
+        ``PARSE_SERVER_URL``, ``PARSE_APPLICATION_ID``, ``PARSE_REST_API_KEY`` (optional),
+        ``VIRGIL_API_URL`` (default: Virgil Cloud), ``VIRGIL_SERVICE_PUBLIC_KEY`` (needed with
+        an own ``VIRGIL_API_URL``), ``ENCRYPTED_PARSE_KEYSTORE`` (a folder for key files).
+
+        Raises:
+            ConfigurationError: A variable is missing.
+        """
+        variables = os.environ if environ is None else environ
+        settings: dict[str, Any] = {
+            parameter: variables[name]
+            for parameter, name in _VARIABLES.items()
+            if variables.get(name)
+        }
+        settings.update(overrides)
+        for parameter in ("server_url", "application_id"):
+            if parameter not in settings:
+                raise ConfigurationError(
+                    f"the environment variable {_VARIABLES[parameter]} is not set",
+                    hint="`encrypted-parse dev` prints the values of a local server",
+                )
+        folder = variables.get("ENCRYPTED_PARSE_KEYSTORE")
+        if folder and "keystore" not in settings:
+            settings["keystore"] = FileKeystore(folder, settings["application_id"])
+        return cls(**settings)
+
+    def sign_up(self, username: str, password: str, **fields: Any) -> UserClient:  # noqa: ANN401 - any columns
+        """Create a Parse user and log in. Call `UserClient.register` next.
+
+        Raises:
+            UsernameTakenError: The name is in use.
+        """
+        return self._user(self._parse.sign_up(username, password, **fields))
+
+    def log_in(self, username: str, password: str) -> UserClient:
+        """Log a Parse user in.
+
+        Raises:
+            ObjectNotFoundError: Wrong name or password; Parse does not say which.
+        """
+        return self._user(self._parse.log_in(username, password))
+
+    def become(self, session_token: str) -> UserClient:
+        """Take over a session that exists already.
+
+        Raises:
+            SessionExpiredError: The token is not valid any more.
+        """
+        return self._user(self._parse.become(session_token))
+
+    def _user(self, session: UserSession) -> UserClient:
+        parse = self._parse.with_session(session.session_token)
+        tokens = TokenProvider(lambda: _fetch_token(parse))
+        client = DirectoryClient(
+            self._directory_url, self._transport, tokens, service_key=self._service_key
+        )
+        e3kit = E3Kit(session.user_id, CachingDirectory(client), self._keystore)
+        return UserClient(session, parse, e3kit)
+
+    def __repr__(self) -> str:
+        return f"<EncryptedClient {self._app.server_url}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklableError("a client holds keys and sessions and is not pickled")
+
+
+class UserClient:
+    """One user's session: saves, fetches, and holds E3Kit's verbs as `e3kit`."""
+
+    def __init__(self, session: UserSession, parse: ParseClient, e3kit: E3Kit) -> None:
+        self._session = session
+        self.parse = parse
+        self.e3kit = e3kit
+        self._store = ObjectStore(parse, E3KitSealer(e3kit))
+
+    @property
+    def user_id(self) -> str:
+        """The Parse `_User` object id, under which the card is published."""
+        return self._session.user_id
+
+    @property
+    def username(self) -> str:
+        """The name that the user logged in with."""
+        return self._session.username
+
+    @property
+    def session_token(self) -> str:
+        """The **secret** token of this session, for `EncryptedClient.become`."""
+        return self._session.session_token
+
+    def register(self) -> Card:
+        """Make the user's keys and publish the card, once per user. See `E3Kit.register`."""
+        return self.e3kit.register()
+
+    def save(self, instance: M) -> M:
+        """Create or update one object. See `ObjectStore.save`."""
+        return self._store.save(instance)
+
+    def save_all(self, instances: Sequence[Model]) -> list[SaveOutcome]:
+        """Save many objects in batches. See `ObjectStore.save_all`."""
+        return self._store.save_all(instances)
+
+    def get(self, model: type[M], object_id: str) -> M:
+        """Fetch one object. See `ObjectStore.get`."""
+        return self._store.get(model, object_id)
+
+    def query(self, model: type[M]) -> Query[M]:
+        """Return a query for all objects of *model*. See `Query`."""
+        return self._store.query(model)
+
+    def refresh(self, instance: M) -> M:
+        """Fetch an object again. See `ObjectStore.refresh`."""
+        return self._store.refresh(instance)
+
+    def delete(self, instance: Model) -> None:
+        """Delete an object. See `ObjectStore.delete`."""
+        self._store.delete(instance)
+
+    def log_out(self) -> None:
+        """End the session on the server. The private key stays on this machine."""
+        self.parse.log_out()
+
+    def __repr__(self) -> str:
+        return f"<UserClient {self.user_id}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklableError("a client holds keys and sessions and is not pickled")
+
+
+_VARIABLES = {
+    "server_url": "PARSE_SERVER_URL",
+    "application_id": "PARSE_APPLICATION_ID",
+    "rest_api_key": "PARSE_REST_API_KEY",
+    "directory_url": "VIRGIL_API_URL",
+    "service_public_key": "VIRGIL_SERVICE_PUBLIC_KEY",
+}
+
+
+def _fetch_token(parse: ParseClient) -> str:
+    answer = parse.call_function("virgil-jwt")
+    token = answer.get("token") if isinstance(answer, Mapping) else None
+    if not isinstance(token, str):
+        raise TokenError(
+            "the cloud function virgil-jwt gave no token",
+            hint="is the cloud code deployed, in its present version?",
+        )
+    return token

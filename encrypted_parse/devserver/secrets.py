@@ -1,0 +1,94 @@
+"""The local app's keys: made on first start, kept in its data folder, shown only on demand."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import NoReturn
+
+import attrs
+from attrs import field, frozen
+
+from encrypted_parse.crypto import PrivateKey
+from encrypted_parse.errors import DevServerError, KeyFormatError, NotPicklableError
+
+FILE_NAME = "secrets.json"
+_KEY_BYTES = 16
+
+
+@frozen
+class ServerSecrets:
+    """Keys of one local app. All but the application ids are secret."""
+
+    application_id: str
+    rest_api_key: str = field(repr=False)
+    javascript_key: str = field(repr=False)
+    master_key: str = field(repr=False)
+    database_password: str = field(repr=False)
+    virgil_app_id: str
+    virgil_app_key_id: str
+    virgil_app_key: str = field(repr=False)
+    virgil_service_key: str = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> ServerSecrets:
+        """Make fresh keys."""
+        return cls(
+            application_id=secrets.token_hex(_KEY_BYTES),
+            rest_api_key=secrets.token_hex(_KEY_BYTES),
+            javascript_key=secrets.token_hex(_KEY_BYTES),
+            master_key=secrets.token_hex(_KEY_BYTES),
+            database_password=secrets.token_hex(_KEY_BYTES),
+            virgil_app_id=secrets.token_hex(_KEY_BYTES),
+            virgil_app_key_id=secrets.token_hex(_KEY_BYTES),
+            virgil_app_key=PrivateKey.generate().to_base64(),
+            virgil_service_key=PrivateKey.generate().to_base64(),
+        )
+
+    @property
+    def service_public_key(self) -> str:
+        """What clients pin: the base64 public half of the key that signs cards."""
+        return PrivateKey.from_base64(self.virgil_service_key).public_key.to_base64()
+
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklableError("a server's keys are not written into pickles")
+
+
+def load_or_create(folder: Path) -> ServerSecrets:
+    """Return the keys in *folder*, made (mode 0600, atomically) if there are none yet.
+
+    Raises:
+        DevServerError: The file is there but not ours.
+    """
+    path = folder / FILE_NAME
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+        loaded = ServerSecrets(**{name: str(value) for name, value in stored.items()})
+        PrivateKey.from_base64(loaded.virgil_app_key)
+        PrivateKey.from_base64(loaded.virgil_service_key)
+    except FileNotFoundError:
+        return _create(path)
+    except (ValueError, TypeError, AttributeError, KeyFormatError):
+        # `from None`: the cause quotes the file.
+        raise DevServerError(
+            f"{path} is not a file of this program",
+            hint="choose another data folder; without its keys the old data cannot be used",
+        ) from None
+    return loaded
+
+
+def _create(path: Path) -> ServerSecrets:
+    made = ServerSecrets.generate()
+    # Field by field: attrs.asdict would do the same, but nobody should copy that habit.
+    content = {attribute.name: getattr(made, attribute.name) for attribute in attrs.fields(ServerSecrets)}
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    return made

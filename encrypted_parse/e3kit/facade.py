@@ -1,0 +1,220 @@
+"""E3Kit's verbs in snake_case, for one user.
+
+The names, and what they mean, are those of E3Kit's public documentation. What is done beyond it:
+a card is always verified, old cards of an author still verify, and `register` may be repeated.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import overload
+
+from encrypted_parse import envelope
+from encrypted_parse.crypto import PrivateKey, PublicKey
+from encrypted_parse.directory import (
+    CachingDirectory,
+    Card,
+    CardChain,
+    new_card,
+)
+from encrypted_parse.errors import (
+    AlreadyRegisteredError,
+    DirectoryRefusedError,
+    MalformedEnvelopeError,
+    NotRegisteredError,
+    PrivateKeyNotFoundError,
+    RecipientsNotRegisteredError,
+)
+from encrypted_parse.keystore import Keystore
+
+
+class E3Kit:
+    """One user's keys and the directory, behind E3Kit's verbs.
+
+    Thread-safe: it holds no state of its own beside what keystore and directory keep.
+    """
+
+    def __init__(
+        self,
+        user_id: str,
+        directory: CachingDirectory,
+        keystore: Keystore,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.user_id = user_id
+        self._directory = directory
+        self._keystore = keystore
+        self._clock = clock
+
+    # --- life of a key ----------------------------------------------------------------------
+
+    def register(self) -> Card:
+        """Make the user's keys, keep the private one in the keystore, publish the card.
+
+        Does nothing for a user who is registered with the key of this machine. The private key
+        is kept *before* the card is published, so that no crash can leave a published card
+        whose key is lost; a call that was cut off is completed by the next.
+
+        Raises:
+            AlreadyRegisteredError: The user has a card, and its key is not on this machine.
+            KeystoreError: The private key could not be kept; nothing was published.
+            DirectoryError: The directory refused the card.
+        """
+        chain = self._find(self.user_id)
+        stored = self._keystore.find(self.user_id)
+        if chain is not None:
+            if stored is not None and stored.private_key.public_key == chain.head.public_key:
+                return chain.head
+            raise self._already_registered()
+        key = stored.private_key if stored is not None else PrivateKey.generate()
+        if stored is None:
+            self._keystore.save(self.user_id, key)
+        created_at = dt.datetime.fromtimestamp(self._clock(), dt.UTC)
+        try:
+            card = self._directory.client.publish(new_card(self.user_id, key, created_at))
+        except DirectoryRefusedError:
+            # Another device was faster, or this user must not publish: its key, if we made it
+            # just now, has never been used and would stand in the way of the right one.
+            chain = self._find(self.user_id)
+            if chain is not None and chain.head.public_key == key.public_key:
+                return chain.head
+            if stored is None:
+                self._keystore.delete(self.user_id)
+            if chain is not None:
+                raise self._already_registered() from None
+            raise
+        self._directory.forget(self.user_id)
+        return card
+
+    def has_local_private_key(self) -> bool:
+        """Tell whether this machine holds the user's private key."""
+        return self._keystore.find(self.user_id) is not None
+
+    def cleanup(self) -> None:
+        """Delete the user's private key from this machine.
+
+        Without a backup, everything encrypted for the user is lost with it.
+        """
+        self._keystore.delete(self.user_id)
+
+    # --- cards ------------------------------------------------------------------------------
+
+    def find_users(self, user_ids: Collection[str], *, force_reload: bool = False) -> dict[str, Card]:
+        """Return the current card of each user.
+
+        Raises:
+            NotRegisteredError: Some users have no card; lists all of them.
+            MultipleCardsError: A user has several current cards.
+        """
+        chains = self._directory.get_chains(user_ids, force=force_reload)
+        return {user_id: chain.head for user_id, chain in chains.items()}
+
+    def prefetch(self, user_ids: Collection[str]) -> None:
+        """Fetch many users' cards at once into the cache; unknown users are no error."""
+        others = [user_id for user_id in user_ids if user_id != self.user_id]
+        if others:
+            self._directory.find_chains(others)
+
+    def recipient_keys(self, user_ids: Iterable[str]) -> list[PublicKey]:
+        """Return the current public keys of *user_ids*, and our own last, as E3Kit does.
+
+        Raises:
+            RecipientsNotRegisteredError: Some users have no card; lists all of them.
+            PrivateKeyNotFoundError: This machine holds no private key of the user.
+        """
+        own = self._own_key().public_key
+        others = sorted(set(user_ids) - {self.user_id})
+        try:
+            chains = self._directory.get_chains(others)
+        except NotRegisteredError as error:
+            raise RecipientsNotRegisteredError(error.user_ids) from error
+        return [*(chains[user_id].head.public_key for user_id in others), own]
+
+    def author_keys(self, user_id: str) -> list[PublicKey]:
+        """Return every key, current one first, that *user_id* may have signed with.
+
+        A rotated key still verifies what it signed; a card's date cannot say more, since the
+        dates of rows come from the server.
+
+        Raises:
+            NotRegisteredError: The user has no card.
+        """
+        if user_id == self.user_id:
+            own = self._keystore.find(user_id)
+            if own is not None:
+                return [own.private_key.public_key]
+        chain = self._directory.get_chains([user_id])[user_id]
+        return [card.public_key for card in chain.cards]
+
+    # --- messages ---------------------------------------------------------------------------
+
+    @overload
+    def auth_encrypt(self, data: str, recipients: Iterable[Card] = ()) -> str: ...
+    @overload
+    def auth_encrypt(self, data: bytes, recipients: Iterable[Card] = ()) -> bytes: ...
+    def auth_encrypt(self, data: str | bytes, recipients: Iterable[Card] = ()) -> str | bytes:
+        """Sign *data* and encrypt it for the cards' users and ourselves.
+
+        Text gives text (base64), bytes give bytes, as in E3Kit. Without recipients, for
+        ourselves alone.
+
+        Raises:
+            PrivateKeyNotFoundError: This machine holds no private key of the user.
+        """
+        keys = [*(card.public_key for card in recipients), self._own_key().public_key]
+        if isinstance(data, str):
+            return envelope.to_text(self.seal(data.encode("utf-8"), keys))
+        return self.seal(data, keys)
+
+    @overload
+    def auth_decrypt(self, data: str, sender: Card | None = None) -> str: ...
+    @overload
+    def auth_decrypt(self, data: bytes, sender: Card | None = None) -> bytes: ...
+    def auth_decrypt(self, data: str | bytes, sender: Card | None = None) -> str | bytes:
+        """Open what *sender* encrypted for us with `auth_encrypt`; without one, what we did.
+
+        Raises:
+            EnvelopeError: See `envelope.decrypt_and_verify`.
+            PrivateKeyNotFoundError: This machine holds no private key of the user.
+        """
+        signer = self._own_key().public_key if sender is None else sender.public_key
+        if isinstance(data, bytes):
+            return self.open(data, [signer])
+        plaintext = self.open(envelope.from_text(data), [signer])
+        try:
+            return plaintext.decode("utf-8")
+        except UnicodeDecodeError:
+            # `from None`: the original error carries the plaintext.
+            message = "the decrypted value is not text"
+            raise MalformedEnvelopeError(message, hint="pass bytes to get bytes") from None
+
+    def seal(self, plaintext: bytes, recipients: Sequence[PublicKey]) -> bytes:
+        """Return a padded envelope for exactly *recipients*, signed by us."""
+        return envelope.sign_and_encrypt(plaintext, signer=self._own_key(), recipients=recipients)
+
+    def open(self, sealed: bytes, signers: Sequence[PublicKey]) -> bytes:
+        """Open an envelope that one of *signers* made. Raises as `decrypt_and_verify`."""
+        return envelope.decrypt_and_verify(sealed, identities=[self._own_key()], signers=signers)
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _own_key(self) -> PrivateKey:
+        stored = self._keystore.find(self.user_id)
+        if stored is None:
+            raise PrivateKeyNotFoundError(
+                f"this machine holds no private key of the user {self.user_id!r}",
+                hint="call register() once per user",
+            )
+        return stored.private_key
+
+    def _find(self, user_id: str) -> CardChain | None:
+        return self._directory.find_chains([user_id], force=True).get(user_id)
+
+    def _already_registered(self) -> AlreadyRegisteredError:
+        return AlreadyRegisteredError(
+            f"the user {self.user_id!r} is registered, and the key is not on this machine",
+            hint="bring the key file of the machine that registered into this one's keystore",
+        )

@@ -1,0 +1,243 @@
+"""Codecs: a Python type, its Parse JSON, and the bytes that are encrypted.
+
+An encrypted `str` is its UTF-8, as E3Kit apps write and read it; any other type is the UTF-8 of
+its canonical Parse JSON (keys sorted, no spaces), so that equal values have equal plaintexts.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from encrypted_parse.errors import InvalidValueError, ModelDefinitionError
+from encrypted_parse.parse.types import check_json_value, date_from_json, date_to_json
+
+MAX_SAFE_INTEGER = 2**53 - 1  # Parse stores numbers as IEEE doubles
+
+
+@frozen
+class Codec:
+    """How one Python type is checked, written and read.
+
+    Attributes:
+        name: For messages.
+        check: Returns the value as it will be stored, or raises `InvalidValueError`.
+        to_json: From a checked value to Parse JSON.
+        from_json: From Parse JSON, strictly; raises `InvalidValueError`.
+        is_text: Encrypted as bare UTF-8 rather than as JSON.
+    """
+
+    name: str
+    check: Callable[[Any], Any]
+    to_json: Callable[[Any], Any]
+    from_json: Callable[[Any], Any]
+    is_text: bool = False
+
+    def to_plaintext(self, value: Any) -> bytes:  # noqa: ANN401 - any checked value
+        """Return the bytes that are encrypted.
+
+        Raises:
+            InvalidValueError: The value, changed in place since, is not storable any more.
+        """
+        if self.is_text:
+            return str(value).encode("utf-8")
+        encoded = json.dumps(
+            self.to_json(value),
+            allow_nan=False,
+            ensure_ascii=False,
+            separators=(",", ":"),
+            sort_keys=True,
+        )
+        return encoded.encode("utf-8")
+
+    def from_plaintext(self, plaintext: bytes) -> Any:  # noqa: ANN401 - any value
+        """Read the bytes of `to_plaintext`.
+
+        Raises:
+            InvalidValueError: Not what this type writes. The bytes are not shown.
+        """
+        try:
+            text = plaintext.decode("utf-8")
+            parsed = text if self.is_text else json.loads(text)
+        except (ValueError, RecursionError):
+            # `from None`: both errors carry the plaintext.
+            raise InvalidValueError(f"the decrypted value is not a {self.name}") from None
+        return self.from_json(parsed)
+
+
+def codec_for(annotation: Any, where: str) -> tuple[Codec, bool]:  # noqa: ANN401 - a type form
+    """Return the codec of a type annotation, and whether it allows None.
+
+    Raises:
+        ModelDefinitionError: No Parse type holds it; *where* names the field.
+    """
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (types.UnionType, typing.Union):
+        inner = [argument for argument in arguments if argument is not types.NoneType]
+        if len(inner) == 1 and len(inner) < len(arguments):
+            return codec_for(inner[0], where)[0], True
+        raise ModelDefinitionError(f"{where}: a union may only add None to one type")
+    if origin is typing.Annotated:
+        return codec_for(arguments[0], where)
+    simple = _SIMPLE.get(annotation)
+    if simple is not None:
+        return simple, False
+    if annotation is list or origin is list:
+        return _list_codec(codec_for(arguments[0], where)[0] if arguments else _ANY), False
+    if annotation is dict or origin is dict:
+        if arguments and arguments[0] is not str:
+            raise ModelDefinitionError(f"{where}: a dict's keys are strings in Parse")
+        inner_codec = _ANY if not arguments else codec_for(arguments[1], where)[0]
+        return _dict_codec(inner_codec), False
+    raise ModelDefinitionError(
+        f"{where}: {annotation!r} is not a type that Parse can hold",
+        hint="use str, int, float, bool, bytes, datetime, list[...] or dict[str, ...]",
+    )
+
+
+def check_text(value: Any) -> str:  # noqa: ANN401 - whatever was assigned
+    """Return *value* if it is text that every database behind Parse stores unchanged.
+
+    Raises:
+        InvalidValueError: Not a str, or it holds NUL or a lone surrogate.
+    """
+    if not isinstance(value, str):
+        raise InvalidValueError(f"expected str, got {type(value).__name__}")
+    check_json_value(value)
+    return value
+
+
+def _check_exact(kind: type) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:  # noqa: ANN401 - whatever was assigned
+        if type(value) is not kind:
+            raise InvalidValueError(f"expected {kind.__name__}, got {type(value).__name__}")
+        return value
+
+    return check
+
+
+def _check_int(value: Any) -> int:  # noqa: ANN401 - whatever was assigned
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidValueError(f"expected int, got {type(value).__name__}")
+    if abs(value) > MAX_SAFE_INTEGER:
+        raise InvalidValueError("the int exceeds 2**53 - 1", hint="store big integers as str")
+    return value
+
+
+def _read_int(value: Any) -> int:  # noqa: ANN401 - whatever the server sent
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return _check_int(value)
+
+
+def _check_float(value: Any) -> float:  # noqa: ANN401 - whatever was assigned
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidValueError(f"expected float, got {type(value).__name__}")
+    check_json_value(value)
+    # JSON has no negative zero that survives Parse's number column.
+    return float(value) + 0.0
+
+
+def _check_datetime(value: Any) -> dt.datetime:  # noqa: ANN401 - whatever was assigned
+    if not isinstance(value, dt.datetime):
+        raise InvalidValueError(f"expected datetime, got {type(value).__name__}")
+    # Through the wire form and back: what the attribute shows is what will be stored.
+    return date_from_json(date_to_json(value))
+
+
+def _read_bytes(value: Any) -> bytes:  # noqa: ANN401 - whatever the server sent
+    if isinstance(value, Mapping) and value.get("__type") == "Bytes":
+        encoded = value.get("base64")
+        if isinstance(encoded, str):
+            try:
+                return base64.b64decode(encoded, validate=True)
+            except (ValueError, binascii.Error):
+                raise InvalidValueError("the stored bytes are not base64") from None
+    raise InvalidValueError("the stored value is not bytes")
+
+
+def _bytes_to_json(value: bytes) -> dict[str, str]:
+    return {"__type": "Bytes", "base64": base64.b64encode(value).decode("ascii")}
+
+
+def _check_any(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    check_json_value(value)
+    return value
+
+
+def _read_any(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    return value
+
+
+def _list_codec(item: Codec) -> Codec:
+    def check(value: Any) -> list[Any]:  # noqa: ANN401 - whatever was assigned
+        if not isinstance(value, list):
+            raise InvalidValueError(f"expected list, got {type(value).__name__}")
+        # Normalised in place: the caller's list stays the attribute's list.
+        value[:] = [item.check(element) for element in value]
+        return value
+
+    def to_json(value: list[Any]) -> list[Any]:
+        return [item.to_json(item.check(element)) for element in value]
+
+    def from_json(value: Any) -> list[Any]:  # noqa: ANN401 - whatever the server sent
+        if not isinstance(value, list):
+            raise InvalidValueError("the stored value is not a list")
+        return [item.from_json(element) for element in value]
+
+    return Codec(f"list of {item.name}", check, to_json, from_json)
+
+
+def _dict_codec(item: Codec) -> Codec:
+    def check(value: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever was assigned
+        if not isinstance(value, dict):
+            raise InvalidValueError(f"expected dict, got {type(value).__name__}")
+        check_json_value(dict.fromkeys(value))
+        for key in value:
+            value[key] = item.check(value[key])
+        return value
+
+    def to_json(value: dict[str, Any]) -> dict[str, Any]:
+        check_json_value(dict.fromkeys(value))
+        return {key: item.to_json(item.check(element)) for key, element in value.items()}
+
+    def from_json(value: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever the server sent
+        if not isinstance(value, dict):
+            raise InvalidValueError("the stored value is not a dict")
+        return {key: item.from_json(element) for key, element in value.items()}
+
+    return Codec(f"dict of {item.name}", check, to_json, from_json)
+
+
+def _identity(value: Any) -> Any:  # noqa: ANN401 - any value
+    return value
+
+
+def _checked_any_json(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    return _check_any(value)
+
+
+_ANY = Codec("JSON value", _check_any, _checked_any_json, _read_any)
+_BOOL = Codec("bool", _check_exact(bool), _identity, _check_exact(bool))
+_BYTES = Codec("bytes", _check_exact(bytes), _bytes_to_json, _read_bytes)
+_DATE = Codec("datetime", _check_datetime, date_to_json, date_from_json)
+_FLOAT = Codec("float", _check_float, _identity, _check_float)
+_INT = Codec("int", _check_int, _identity, _read_int)
+_STR = Codec("str", check_text, _identity, check_text, is_text=True)
+_SIMPLE: dict[Any, Codec] = {
+    str: _STR,
+    int: _INT,
+    float: _FLOAT,
+    bool: _BOOL,
+    bytes: _BYTES,
+    dt.datetime: _DATE,
+    Any: _ANY,
+}

@@ -1,0 +1,264 @@
+"""Models: declared classes whose instances are rows of a Parse class."""
+
+from __future__ import annotations
+
+import datetime as dt
+import typing
+from collections.abc import Mapping
+from typing import Any, ClassVar, NoReturn, Self, dataclass_transform
+
+import attrs
+
+from encrypted_parse.envelope import is_envelope
+from encrypted_parse.errors import (
+    DoubleEncryptionError,
+    EncryptedParseError,
+    FieldLockedError,
+    InvalidValueError,
+    ModelDefinitionError,
+    NotPicklableError,
+)
+from encrypted_parse.models import fields
+from encrypted_parse.models.acl import ACL
+from encrypted_parse.models.codecs import codec_for
+from encrypted_parse.models.fields import Declaration, Field, LockedValue
+from encrypted_parse.models.naming import column_name
+from encrypted_parse.models.rules import only_me
+from encrypted_parse.parse.names import check_class_name, check_field_name
+
+_RESERVED = frozenset({"acl", "created_at", "is_new", "locked", "object_id", "updated_at"})
+_SET_ANYWAY = object.__setattr__
+
+
+class ObjectState:
+    """What is known of an object's row, beside the values themselves.
+
+    Attributes:
+        stored: By attribute, the value as last seen on the server: Parse JSON for a plain field,
+            the plaintext bytes for an encrypted one. Absent means absent on the server.
+        recipients: By encrypted attribute, whom the stored value was encrypted for, as far as
+            the object's own fields and ACL tell; None if they do not.
+        locked: By attribute, why a stored value could not be opened.
+        released: Locked attributes that may be overwritten, by explicit call.
+    """
+
+    __slots__ = (
+        "acl",
+        "created_at",
+        "locked",
+        "object_id",
+        "recipients",
+        "released",
+        "stored",
+        "stored_acl",
+        "updated_at",
+    )
+
+    def __init__(self) -> None:
+        self.object_id: str | None = None
+        self.created_at: dt.datetime | None = None
+        self.updated_at: dt.datetime | None = None
+        self.acl: ACL | None = None
+        self.stored_acl: Any = None
+        self.stored: dict[str, Any] = {}
+        self.recipients: dict[str, frozenset[str] | None] = {}
+        self.locked: dict[str, LockedValue] = {}
+        self.released: set[str] = set()
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(fields.encrypted, fields.field))
+class Model:
+    """Base class of models.
+
+    ```python
+    class Message(Model):
+        thread_id: str
+        sender_id: str
+        body: str = encrypted(to=acl_readers(), author="sender_id")
+    ```
+
+    Each annotated name is a column (in camelCase); the class is the Parse class of the same
+    name, or ``class Message(Model, parse_class="Msg")``. Instances are made with keyword
+    arguments. Assigning checks the value at once; nothing is sent before a client saves the
+    object. Instances refuse to be pickled, since they hold decrypted values.
+    """
+
+    parse_class: ClassVar[str]
+    fields: ClassVar[Mapping[str, Field]]
+    _state: ObjectState
+
+    def __init_subclass__(cls, *, parse_class: str | None = None, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.parse_class = parse_class or cls.__name__
+        check_class_name(cls.parse_class)
+        attrs.define(cls, kw_only=True, slots=False, eq=False, repr=False, auto_attribs=True)
+        cls.fields = _collect_fields(cls)
+        for name, declared in cls.fields.items():
+            setattr(cls, name, declared)
+
+    def __attrs_pre_init__(self) -> None:
+        _SET_ANYWAY(self, "_state", ObjectState())
+
+    @property
+    def object_id(self) -> str | None:
+        """Parse's object id; None until the object is saved."""
+        return self._state.object_id
+
+    @property
+    def created_at(self) -> dt.datetime | None:
+        """When the server created the row, by its own clock; None until then."""
+        return self._state.created_at
+
+    @property
+    def updated_at(self) -> dt.datetime | None:
+        """When the server last changed the row, by its own clock; None until then."""
+        return self._state.updated_at
+
+    @property
+    def is_new(self) -> bool:
+        """True until the object is first saved."""
+        return self._state.object_id is None
+
+    @property
+    def acl(self) -> ACL:
+        """Who may read and write the row. Change it in place, or assign another."""
+        if self._state.acl is None:
+            self._state.acl = ACL()
+            if self._state.object_id is not None:  # a row without an ACL is public
+                self._state.acl.allow_public_read()
+        return self._state.acl
+
+    @acl.setter
+    def acl(self, value: ACL) -> None:
+        if not isinstance(value, ACL):
+            raise InvalidValueError(f"expected ACL, got {type(value).__name__}")
+        self._state.acl = value
+
+    @property
+    def locked(self) -> Mapping[str, str]:
+        """The attributes whose stored values could not be opened, each with the reason."""
+        return {name: value.message for name, value in self._state.locked.items()}
+
+    def overwrite_locked(self, name: str) -> None:
+        """Allow the locked attribute *name* to be given a new value, losing the stored one.
+
+        Raises:
+            FieldLockedError: *name* is not locked.
+        """
+        if name not in self._state.locked:
+            raise FieldLockedError(f"{type(self).__name__}.{name} is not locked")
+        self._state.released.add(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any field's value
+        declared = type(self).fields.get(name)
+        if declared is None:
+            if name in ("acl", "_state"):
+                _SET_ANYWAY(self, name, value)
+                return
+            known = ", ".join(type(self).fields)
+            raise AttributeError(f"{type(self).__name__} has no settable {name!r}; it has {known}")
+        state = self._state
+        if name in state.locked and name not in state.released:
+            raise FieldLockedError(
+                f"{declared.where} is locked: {state.locked[name].message}",
+                hint=f"call overwrite_locked({name!r}) first if the stored value may be lost",
+            )
+        checked = declared.check(value)
+        if declared.encryption is not None and isinstance(checked, str) and is_envelope(checked):
+            raise DoubleEncryptionError(
+                f"{declared.where}: the value is an envelope already",
+                hint="assign the plaintext; the field encrypts it when it is saved",
+            )
+        self.__dict__[name] = checked
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{name!r} cannot be deleted; assign None to clear a field")
+
+    def __repr__(self) -> str:
+        parts = [f"object_id={self.object_id!r}"]
+        for name, declared in type(self).fields.items():
+            if name in self._state.locked:
+                parts.append(f"{name}=<locked>")
+            elif name in self.__dict__:
+                shown = "<encrypted>" if declared.encryption else repr(self.__dict__[name])
+                parts.append(f"{name}={shown}")
+        return f"<{type(self).__name__} {' '.join(parts)}>"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise NotPicklableError(
+            f"a {type(self).__name__} holds decrypted values and is not pickled or copied",
+            hint="pass its object_id and fetch it again",
+        )
+
+    @classmethod
+    def blank(cls) -> Self:
+        """Return an instance without any value, for rows that come from the server."""
+        instance = cls.__new__(cls)
+        _SET_ANYWAY(instance, "_state", ObjectState())
+        return instance
+
+
+def _collect_fields(cls: type[Model]) -> dict[str, Field]:
+    try:
+        hints = typing.get_type_hints(cls, include_extras=True)
+    except NameError as error:
+        raise ModelDefinitionError(
+            f"{cls.__name__}: the annotation {error.name!r} cannot be resolved",
+            hint="import the type at module level",
+        ) from error
+    collected: dict[str, Field] = {}
+    for attribute in attrs.fields(cls):
+        collected[attribute.name] = _make_field(cls, attribute, hints[attribute.name])
+    _check_columns(cls, collected)
+    _check_authors(cls, collected)
+    return collected
+
+
+def _make_field(cls: type[Model], attribute: attrs.Attribute[Any], hint: Any) -> Field:  # noqa: ANN401 - a type form
+    name = attribute.name
+    where = f"{cls.__name__}.{name}"
+    if name.startswith("_") or name in _RESERVED or hasattr(Model, name):
+        raise ModelDefinitionError(f"{where}: the name is taken by Model itself")
+    declaration = attribute.metadata.get(fields.METADATA_KEY, Declaration())
+    column = declaration.column or column_name(name)
+    check_field_name(column)
+    codec, optional = codec_for(hint, where)
+    return Field(cls.__name__, name, column, codec, optional, declaration.encryption)
+
+
+def _check_columns(cls: type[Model], collected: Mapping[str, Field]) -> None:
+    seen: dict[str, str] = {}
+    for name, declared in collected.items():
+        other = seen.setdefault(declared.column, name)
+        if other != name:
+            raise ModelDefinitionError(
+                f"{cls.__name__}: {other!r} and {name!r} share the column {declared.column!r}"
+            )
+
+
+def _check_authors(cls: type[Model], collected: Mapping[str, Field]) -> None:
+    """Refuse a field whose reader could not know whose signature to expect."""
+    for declared in collected.values():
+        encryption = declared.encryption
+        if encryption is None:
+            continue
+        named = [*encryption.to.attributes()]
+        if encryption.author is not None:
+            named.append(encryption.author)
+        elif encryption.to != only_me():
+            raise ModelDefinitionError(
+                f"{declared.where}: readers need to know whose signature to expect",
+                hint='name the attribute with the writer\'s user id: author="sender_id"',
+            )
+        for name in named:
+            source = collected.get(name)
+            if source is None or source.encryption is not None:
+                raise ModelDefinitionError(
+                    f"{declared.where}: {name!r} is not a plain field of {cls.__name__}"
+                )
+
+
+def lock(instance: Model, name: str, error: EncryptedParseError) -> None:
+    """Record that the stored value of *name* could not be opened."""
+    instance._state.locked[name] = LockedValue.from_error(error)  # noqa: SLF001 - our own
+    instance.__dict__.pop(name, None)

@@ -1,0 +1,130 @@
+"""Parse Server's answers: from the four shapes of its errors to the error tree.
+
+Decisions rest on status and code alone: newer servers replace every text by "Permission denied".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from encrypted_parse.errors import (
+    DuplicateRequestError,
+    DuplicateValueError,
+    EmailTakenError,
+    FunctionFailedError,
+    IncorrectTypeError,
+    InvalidQueryError,
+    MalformedResponseError,
+    ObjectNotFoundError,
+    ParseServerError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerFailedError,
+    SessionExpiredError,
+    UsernameTakenError,
+)
+from encrypted_parse.transport import HttpResponse
+
+MAX_MESSAGE_CHARACTERS = 300  # the server's text is not ours to trust, nor to print whole
+_FIRST_FAILURE = 400
+_FORBIDDEN = 403
+_TOO_LARGE = 413
+_TOO_MANY = 429
+_SERVER_FAILURE = 500
+
+_BY_CODE: dict[int, tuple[type[ParseServerError], str | None]] = {
+    1: (ServerFailedError, "the server's log says more"),
+    100: (ServerFailedError, None),
+    101: (ObjectNotFoundError, "it is missing, or an ACL or class permission hides it from you"),
+    102: (InvalidQueryError, None),
+    107: (InvalidQueryError, None),
+    111: (IncorrectTypeError, "the first write fixed the column's type; see the dashboard"),
+    119: (PermissionDeniedError, "the class-level permissions forbid it"),
+    137: (DuplicateValueError, None),
+    141: (FunctionFailedError, "is the cloud code deployed?"),
+    142: (FunctionFailedError, None),
+    155: (RateLimitedError, "wait, then try again"),
+    159: (
+        DuplicateRequestError,
+        "an earlier attempt arrived, so the object is saved: query for it",
+    ),
+    202: (UsernameTakenError, None),
+    203: (EmailTakenError, None),
+    206: (SessionExpiredError, "log in again"),
+    209: (SessionExpiredError, "log in again"),
+}
+_BY_STATUS: dict[int, tuple[type[ParseServerError], str | None]] = {
+    _FORBIDDEN: (PermissionDeniedError, "check the application id and the REST API key"),
+    _TOO_LARGE: (ParseServerError, "send less at once"),
+    _TOO_MANY: (RateLimitedError, "wait, then try again"),
+}
+
+
+def read_answer(response: HttpResponse) -> Any:  # noqa: ANN401 - any JSON
+    """Return the JSON of a successful answer.
+
+    Raises:
+        ParseServerError: The server refused or failed; the class says how.
+        MalformedResponseError: The answer is not Parse Server's.
+    """
+    if response.status < _FIRST_FAILURE:
+        return response.json()
+    try:
+        body = response.json()
+    except MalformedResponseError:
+        if response.status >= _SERVER_FAILURE:
+            raise ServerFailedError(
+                f"the server failed with HTTP {response.status}", status=response.status
+            ) from None
+        raise
+    raise error_from(body, response.status)
+
+
+def read_object(response: HttpResponse) -> dict[str, Any]:
+    """Return the JSON object of a successful answer. Raises as `read_answer`."""
+    return expect_object(read_answer(response))
+
+
+def expect_object(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+    """Return *value* if it is a JSON object.
+
+    Raises:
+        MalformedResponseError: It is not.
+    """
+    if not isinstance(value, dict):
+        raise MalformedResponseError("the server's answer is not an object")
+    return value
+
+
+def error_from(body: Any, status: int | None) -> ParseServerError:  # noqa: ANN401 - any JSON
+    """Return the error that the JSON *body* of a failure describes."""
+    fields = body if isinstance(body, Mapping) else {}
+    code = fields.get("code")
+    if isinstance(code, bool) or not isinstance(code, int):
+        code = None
+    text = fields.get("error", fields.get("message"))
+    if status == _TOO_MANY:
+        error_class, hint = _BY_STATUS[_TOO_MANY]
+    elif code in _BY_CODE:
+        error_class, hint = _BY_CODE[code]
+    elif status in _BY_STATUS:
+        error_class, hint = _BY_STATUS[status]
+    elif status is not None and status >= _SERVER_FAILURE:
+        error_class, hint = ServerFailedError, None
+    else:
+        error_class, hint = ParseServerError, None
+    shown = _clean(text) if isinstance(text, str) else "no reason given"
+    return error_class(f"{shown} ({_numbers(code, status)})", code=code, status=status, hint=hint)
+
+
+def _numbers(code: int | None, status: int | None) -> str:
+    parts = [f"code {code}" if code is not None else "no code"]
+    if status is not None:
+        parts.append(f"HTTP {status}")
+    return ", ".join(parts)
+
+
+def _clean(text: str) -> str:
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return printable[:MAX_MESSAGE_CHARACTERS]

@@ -1,0 +1,77 @@
+"""Batches: many writes in one request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from encrypted_parse.errors import MalformedResponseError, ParseServerError
+from encrypted_parse.parse.answers import error_from
+from encrypted_parse.parse.names import check_class_name, quote_object_id
+
+BATCH_OPERATIONS = 50  # Parse.com's number, safe everywhere
+
+
+@frozen
+class BatchOperation:
+    """One write of a batch."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    @classmethod
+    def create(cls, class_name: str, fields: Mapping[str, Any]) -> BatchOperation:
+        """Create a row."""
+        check_class_name(class_name)
+        return cls("POST", f"/classes/{class_name}", fields)
+
+    @classmethod
+    def update(
+        cls, class_name: str, object_id: str, fields: Mapping[str, Any]
+    ) -> BatchOperation:
+        """Change some columns of a row."""
+        check_class_name(class_name)
+        return cls("PUT", f"/classes/{class_name}/{quote_object_id(object_id)}", fields)
+
+    @classmethod
+    def delete(cls, class_name: str, object_id: str) -> BatchOperation:
+        """Delete a row."""
+        check_class_name(class_name)
+        return cls("DELETE", f"/classes/{class_name}/{quote_object_id(object_id)}")
+
+    def to_json(self, server_path: str) -> dict[str, Any]:
+        """Return the sub-request; its path begins with the path of the server's address."""
+        request: dict[str, Any] = {"method": self.method, "path": server_path + self.path}
+        if self.body is not None:
+            request["body"] = dict(self.body)
+        return request
+
+
+@frozen
+class BatchResult:
+    """What became of one operation: the server's answer, or the error."""
+
+    success: Mapping[str, Any] | None
+    error: ParseServerError | None
+
+
+def read_results(answer: Any, count: int) -> list[BatchResult]:  # noqa: ANN401 - any JSON
+    """Read the answer to a batch of *count* operations.
+
+    Raises:
+        MalformedResponseError: Not one result per operation.
+    """
+    if not isinstance(answer, list) or len(answer) != count:
+        raise MalformedResponseError("the answer to a batch has not one result per operation")
+    return [_read_result(item) for item in answer]
+
+
+def _read_result(item: Any) -> BatchResult:  # noqa: ANN401 - any JSON
+    if isinstance(item, dict) and isinstance(item.get("success"), dict):
+        return BatchResult(item["success"], None)
+    if isinstance(item, dict) and isinstance(item.get("error"), dict):
+        return BatchResult(None, error_from(item["error"], None))
+    raise MalformedResponseError("a result of a batch is neither success nor error")

@@ -1,0 +1,277 @@
+"""A plain Parse client: Parse's REST interface, and no crypto.
+
+Rows go in and come out as Parse JSON. Immutable, and usable from many threads.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from encrypted_parse.errors import (
+    MalformedResponseError,
+    NotPicklableError,
+    ObjectNotFoundError,
+    OutcomeUnknownError,
+)
+from encrypted_parse.parse.answers import expect_object, read_answer, read_object
+from encrypted_parse.parse.app import ParseApp, UserSession
+from encrypted_parse.parse.batch import BATCH_OPERATIONS, BatchOperation, BatchResult, read_results
+from encrypted_parse.parse.names import check_class_name, quote_object_id
+from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transport
+
+MAX_URL_QUERY_BYTES = 4096  # longer queries travel in a body; servers stop at about 16 KB
+_DELETE = {"__op": "Delete"}
+
+
+class ParseClient:
+    """One app, and one user's session or none."""
+
+    def __init__(
+        self, app: ParseApp, transport: Transport, session_token: str | None = None
+    ) -> None:
+        self.app = app
+        self._transport = transport
+        self._session_token = session_token
+
+    def with_session(self, session_token: str | None) -> ParseClient:
+        """Return a client that acts as the user of *session_token*."""
+        return ParseClient(self.app, self._transport, session_token)
+
+    # --- users ------------------------------------------------------------------------------
+
+    def sign_up(self, username: str, password: str, **fields: Any) -> UserSession:  # noqa: ANN401 - any columns
+        """Create a user and log in.
+
+        Raises:
+            UsernameTakenError: The name is in use.
+            OutcomeUnknownError: The connection broke; try to log in.
+        """
+        body = {**fields, "username": username, "password": password}
+        answer = read_object(self._send("POST", "users", body))
+        return _session({"username": username, **answer})
+
+    def log_in(self, username: str, password: str) -> UserSession:
+        """Log a user in. The password travels in the body, never in an address.
+
+        Raises:
+            ObjectNotFoundError: Wrong name or password; Parse does not say which.
+        """
+        body = {"username": username, "password": password}
+        try:
+            return _session(read_object(self._send("POST", "login", body, repeat=Repeat.SAFE)))
+        except ObjectNotFoundError as error:
+            raise ObjectNotFoundError(
+                "wrong user name or password", code=error.code, status=error.status
+            ) from None
+
+    def become(self, session_token: str) -> UserSession:
+        """Return the session of a token that exists already.
+
+        Raises:
+            SessionExpiredError: The token is not valid any more.
+        """
+        answer = read_object(self.with_session(session_token)._read("users/me"))  # noqa: SLF001 - our own
+        return _session({**answer, "sessionToken": session_token})
+
+    def log_out(self) -> None:
+        """End this client's session on the server."""
+        read_answer(self._send("POST", "logout", {}, repeat=Repeat.SAFE))
+
+    # --- objects ----------------------------------------------------------------------------
+
+    def create(self, class_name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a row and return ``objectId`` and ``createdAt``.
+
+        Carries a request id. It is repeated after a lost answer only if the app says that its
+        server deduplicates: any other server would create a second row.
+
+        Raises:
+            OutcomeUnknownError: The connection broke; the row may exist.
+            DuplicateRequestError: The row was saved by an attempt whose answer was lost.
+        """
+        repeat = Repeat.SAFE if self.app.server_deduplicates else Repeat.NEVER
+        return read_object(
+            self._send("POST", _class_path(class_name), fields, repeat=repeat, identified=True)
+        )
+
+    def get(self, class_name: str, object_id: str) -> dict[str, Any]:
+        """Return one row.
+
+        Raises:
+            ObjectNotFoundError: There is none, or it is hidden from this user.
+        """
+        return read_object(self._read(_object_path(class_name, object_id)))
+
+    def update(
+        self, class_name: str, object_id: str, fields: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Change the given columns and return ``updatedAt``.
+
+        Raises:
+            ObjectNotFoundError: There is no such row, or it is hidden from this user.
+        """
+        repeat = Repeat.SAFE if _is_plain_set(fields) else Repeat.NEVER
+        path = _object_path(class_name, object_id)
+        return read_object(self._send("PUT", path, fields, repeat=repeat))
+
+    def delete(self, class_name: str, object_id: str) -> None:
+        """Delete a row.
+
+        Raises:
+            ObjectNotFoundError: There is no such row, or it is hidden from this user.
+        """
+        path = _object_path(class_name, object_id)
+        try:
+            read_answer(self._send("DELETE", path, None))
+        except OutcomeUnknownError:
+            try:
+                read_answer(self._send("DELETE", path, None))
+            except ObjectNotFoundError:
+                pass  # the first attempt arrived
+
+    def find(  # noqa: PLR0913 - the parameters of Parse's query, all by keyword
+        self,
+        class_name: str,
+        *,
+        where: Mapping[str, Any] | None = None,
+        order: Sequence[str] = (),
+        limit: int = 100,
+        skip: int = 0,
+        keys: Sequence[str] = (),
+    ) -> list[dict[str, Any]]:
+        """Return the rows that match *where*, at most *limit* of them.
+
+        Raises:
+            InvalidQueryError: The server cannot run the query.
+        """
+        query: dict[str, Any] = {"where": dict(where or {}), "limit": limit}
+        if order:
+            query["order"] = ",".join(order)
+        if skip:
+            query["skip"] = skip
+        if keys:
+            query["keys"] = ",".join(keys)
+        results = self._query(class_name, query).get("results")
+        if not isinstance(results, list):
+            raise MalformedResponseError("the answer to a query has no results")
+        return [expect_object(row) for row in results]
+
+    def count(self, class_name: str, *, where: Mapping[str, Any] | None = None) -> int:
+        """Return how many rows match *where*."""
+        query = {"where": dict(where or {}), "limit": 0, "count": 1}
+        count = self._query(class_name, query).get("count")
+        if isinstance(count, bool) or not isinstance(count, int):
+            raise MalformedResponseError("the answer to a count has no count")
+        return count
+
+    def batch(self, operations: Sequence[BatchOperation]) -> list[BatchResult]:
+        """Run many creates, updates and deletes, 50 a request; one result each, in order.
+
+        A batch is not a transaction: each operation succeeds or fails alone. If a request of
+        several fails as a whole, its operations and those after it carry the error.
+        """
+        results: list[BatchResult] = []
+        for start in range(0, len(operations), BATCH_OPERATIONS):
+            chunk = operations[start : start + BATCH_OPERATIONS]
+            body = {"requests": [operation.to_json(self.app.path) for operation in chunk]}
+            response = self._send("POST", "batch", body)
+            results.extend(read_results(read_answer(response), len(chunk)))
+        return results
+
+    def call_function(self, name: str, params: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - any JSON
+        """Call a cloud function and return its result.
+
+        Raises:
+            FunctionFailedError: It is unknown, or it threw.
+        """
+        path = f"functions/{quote_object_id(name)}"
+        return read_object(self._send("POST", path, dict(params or {}))).get("result")
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _query(self, class_name: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        encoded = {
+            name: value if isinstance(value, str) else _encode(value).decode("ascii")
+            for name, value in query.items()
+        }
+        path = _class_path(class_name)
+        if sum(map(len, encoded.values())) <= MAX_URL_QUERY_BYTES:
+            return read_object(self._read(path, encoded))
+        body = {**query, "_method": "GET"}
+        return read_object(self._send("POST", path, body, repeat=Repeat.SAFE))
+
+    def _read(self, path: str, params: Mapping[str, str] | None = None) -> HttpResponse:
+        request = HttpRequest(
+            "GET",
+            f"{self.app.server_url}/{path}",
+            self._headers(),
+            params or {},
+            repeat=Repeat.SAFE,
+        )
+        return self._transport.send(request)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        *,
+        repeat: Repeat = Repeat.NEVER,
+        identified: bool = False,
+    ) -> HttpResponse:
+        headers = self._headers()
+        if identified:
+            headers["X-Parse-Request-Id"] = str(uuid.uuid4())
+        content = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            content = _encode(body)
+        url = f"{self.app.server_url}/{path}"
+        return self._transport.send(
+            HttpRequest(method, url, headers, body=content, repeat=repeat)
+        )
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"X-Parse-Application-Id": self.app.application_id}
+        if self.app.rest_api_key is not None:
+            headers["X-Parse-REST-API-Key"] = self.app.rest_api_key
+        if self._session_token is not None:
+            headers["X-Parse-Session-Token"] = self._session_token
+        return headers
+
+    def __repr__(self) -> str:
+        return f"<ParseClient {self.app.server_url}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklableError("a client holds a session and is not pickled")
+
+
+def _encode(body: Any) -> bytes:  # noqa: ANN401 - any JSON
+    return json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def _class_path(class_name: str) -> str:
+    check_class_name(class_name)
+    return f"classes/{class_name}"
+
+
+def _object_path(class_name: str, object_id: str) -> str:
+    return f"{_class_path(class_name)}/{quote_object_id(object_id)}"
+
+
+def _is_plain_set(fields: Mapping[str, Any]) -> bool:
+    """Tell whether sending *fields* twice is as good as once."""
+    return all(
+        value == _DELETE or not (isinstance(value, dict) and "__op" in value)
+        for value in fields.values()
+    )
+
+
+def _session(answer: Mapping[str, Any]) -> UserSession:
+    parts = [answer.get(name) for name in ("objectId", "username", "sessionToken")]
+    if not all(isinstance(part, str) and part for part in parts):
+        raise MalformedResponseError("the answer to a log-in is no session")
+    return UserSession(*map(str, parts))
