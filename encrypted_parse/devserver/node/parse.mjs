@@ -1,0 +1,71 @@
+// Parse Server, the companion's routes beside it, and LiveQuery, on one HTTP port.
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const LOOPBACK = '127.0.0.1';
+
+/** Start Parse Server on `database` (a promise) and return its origin. */
+export async function startParse(settings, lifecycle, database) {
+  process.env.PARSE_SERVER_LOGS_FOLDER = 'null'; // even for what is logged while loading
+  const require = createRequire(path.join(settings.modules, 'package.json'));
+  const express = require('express');
+  const { ParseServer } = require('parse-server');
+  const companion = require(settings.cloudCode);
+  const companionSettings = companion.loadSettings(settings.virgil);
+
+  const app = express();
+  // The port has to be known before the server is told its own address.
+  const http = app.listen(settings.port, LOOPBACK);
+  await new Promise((resolve, reject) => http.once('listening', resolve).once('error', reject));
+  lifecycle.cleanups.push(async () => {
+    http.close();
+    http.closeAllConnections();
+  });
+  const origin = `http://${LOOPBACK}:${http.address().port}`;
+  const server = new ParseServer(
+    options(settings, require, origin, await database, async (Parse) => {
+      companion.installCloudFunctions(Parse, companionSettings);
+      if (settings.cloudMain) await import(pathToFileURL(settings.cloudMain).href);
+    }),
+  );
+  // Before Postgres goes: a pool that loses its connections throws. (The adapter's own
+  // handleShutdown does the same, but does not say when it is done.)
+  lifecycle.cleanups.push(async () => server.config.databaseController.adapter._client?.$pool.end());
+  await server.start();
+  app.use('/parse', server.app);
+  app.use('/virgil', companion.virgilHandler(globalThis.Parse, companionSettings));
+  await companion.prepare(globalThis.Parse, companionSettings);
+  await ParseServer.createLiveQueryServer(http);
+  return { origin };
+}
+
+function options(settings, require, origin, database, cloud) {
+  const FilesAdapter = require('@parse/fs-files-adapter');
+  const { user, host, port, name } = database;
+  return {
+    appId: settings.applicationId,
+    restAPIKey: settings.restApiKey,
+    javascriptKey: settings.javascriptKey,
+    masterKey: settings.masterKey,
+    masterKeyIps: ['127.0.0.1', '::1'],
+    databaseURI: `postgres://${user}:${settings.databasePassword}@${host}:${port}/${name}`,
+    serverURL: `${origin}/parse`,
+    publicServerURL: `${origin}/parse`,
+    cloud,
+    allowClientClassCreation: true,
+    allowCustomObjectId: false,
+    idempotencyOptions: { paths: ['classes/.*', 'functions/.*'], ttl: 300 },
+    liveQuery: { classNames: ['.*'] }, // patterns: every class
+    filesAdapter: new FilesAdapter(), // below the working folder, which is the data folder
+    logsFolder: null, // everything goes to the one log that the launcher opened
+    logLevel: settings.verbose ? 'verbose' : 'info',
+    verbose: settings.verbose,
+    // These lines quote parameters and results: tokens, and what clients store.
+    logLevels: {
+      cloudFunctionSuccess: 'verbose',
+      triggerAfter: 'verbose',
+      triggerBeforeSuccess: 'verbose',
+    },
+  };
+}

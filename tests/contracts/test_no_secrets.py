@@ -1,0 +1,285 @@
+"""Secrets are mute: no repr, no message, no traceback and no pickle shows one."""
+
+from __future__ import annotations
+
+import ast
+import logging
+import pickle
+import re
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import encrypted_parse
+from encrypted_parse import EncryptedClient, MemoryKeystore, Model, encrypted, only_me
+from encrypted_parse.client import UserClient
+from encrypted_parse.crypto import KeyType, PrivateKey
+from encrypted_parse.devserver import Database, DevServer
+from encrypted_parse.devserver.secrets import ServerSecrets
+from encrypted_parse.directory.tokens import Token, TokenProvider
+from encrypted_parse.envelope.signed import KeySchedule
+from encrypted_parse.envelope.stanza import StanzaWriter
+from encrypted_parse.errors import EncryptedParseError
+from encrypted_parse.keystore import FileKeystore
+from encrypted_parse.keystore.port import StoredKey
+from encrypted_parse.parse import BatchOperation, ParseApp, ParseClient, UserSession
+from encrypted_parse.transport import FakeTransport, HttpRequest, HttpResponse
+
+ROOT = Path(encrypted_parse.__file__).parent
+
+SEED = b"canary-seed-of-thirty-two-bytes!"
+TEXT = "canary-in-text"
+KEY = PrivateKey(KeyType.ED25519, SEED)
+PUBLIC_KEY = PrivateKey(KeyType.ED25519, bytes(32)).public_key.to_base64()
+# Every spelling that a secret of this file could turn up in. The seed is the end of the key's
+# encoding, and begins inside one of base64's groups, so the whole text form is looked for.
+CANARIES = (b"canary", SEED.hex().encode(), KEY.to_base64().encode(), KEY.to_bytes())
+
+
+class Note(Model):
+    """An object with a decrypted field."""
+
+    author_id: str
+    body: str = encrypted(to=only_me(), author="author_id")
+
+
+def _transport() -> FakeTransport:
+    return FakeTransport(lambda _: HttpResponse(200, {}, TEXT.encode()))
+
+
+def _app() -> ParseApp:
+    return ParseApp("https://parse.invalid/1", "app", TEXT)
+
+
+def _session() -> UserSession:
+    return UserSession("u1", "alice", TEXT)
+
+
+def _client() -> EncryptedClient:
+    return EncryptedClient(
+        server_url="https://parse.invalid/1",
+        application_id="app",
+        rest_api_key=TEXT,
+        directory_url="https://directory.invalid",
+        service_public_key=PUBLIC_KEY,
+        keystore=_memory_keystore(),
+        transport=_transport(),
+    )
+
+
+def _user_client() -> UserClient:
+    return _client()._user(_session())
+
+
+def _memory_keystore() -> MemoryKeystore:
+    keystore = MemoryKeystore()
+    keystore.save("u1", KEY)
+    return keystore
+
+
+def _file_keystore(folder: Path) -> FileKeystore:
+    keystore = FileKeystore(folder, "app")
+    keystore.save("u1", KEY)
+    keystore.find("u1")  # now it is in the cache
+    return keystore
+
+
+def _token_provider() -> TokenProvider:
+    provider = TokenProvider(lambda: TEXT)
+    provider._token = Token(TEXT, "u1", 0)
+    return provider
+
+
+def _server_secrets() -> ServerSecrets:
+    return ServerSecrets(
+        application_id="app",
+        rest_api_key=TEXT,
+        javascript_key=TEXT,
+        master_key=TEXT,
+        database_password=TEXT,
+        virgil_app_id="virgil",
+        virgil_app_key_id="key",
+        virgil_app_key=KEY.to_base64(),
+        virgil_service_key=KEY.to_base64(),
+    )
+
+
+def _database() -> Database:
+    return Database("127.0.0.1", 5432, "parse", "parse", TEXT)
+
+
+def _dev_server(folder: Path) -> DevServer:
+    return DevServer(
+        url="http://127.0.0.1:1/parse",
+        directory_url="http://127.0.0.1:1/virgil",
+        live_query_url="ws://127.0.0.1:1",
+        application_id="app",
+        rest_api_key=TEXT,
+        javascript_key=TEXT,
+        master_key=TEXT,
+        service_public_key=PUBLIC_KEY,
+        virgil_app_id="virgil",
+        database=_database(),
+        process_id=1,
+        data_dir=folder,
+    )
+
+
+# Every class that holds a secret or a decrypted value, filled with canaries.
+HOLDERS: dict[str, Callable[[Path], object]] = {
+    "BatchOperation": lambda _: BatchOperation("POST", "/1/classes/Note", {"body": TEXT}),
+    "Database": lambda _: _database(),
+    "DevServer": _dev_server,
+    "EncryptedClient": lambda _: _client(),
+    "FileKeystore": _file_keystore,
+    "HttpRequest": lambda _: HttpRequest(
+        "POST", "https://parse.invalid/1", {"x-token": TEXT}, {"where": TEXT}, TEXT.encode()
+    ),
+    "HttpResponse": lambda _: HttpResponse(200, {"x-token": TEXT}, TEXT.encode()),
+    "KeySchedule": lambda _: KeySchedule(SEED),
+    "MemoryKeystore": lambda _: _memory_keystore(),
+    "Note": lambda _: Note(author_id="u1", body=TEXT),
+    "ParseApp": lambda _: _app(),
+    "ParseClient": lambda _: ParseClient(_app(), _transport(), TEXT),
+    "PrivateKey": lambda _: KEY,
+    "ServerSecrets": lambda _: _server_secrets(),
+    "StanzaWriter": lambda _: StanzaWriter(SEED),
+    "StoredKey": lambda _: StoredKey("u1", KEY),
+    "Token": lambda _: Token(TEXT, "u1", 0),
+    "TokenProvider": lambda _: _token_provider(),
+    "UserClient": lambda _: _user_client(),
+    "UserSession": lambda _: _session(),
+}
+
+# Values of one call that no user is ever handed, or that hold no more than one's own settings.
+PICKLES = {
+    "BatchOperation",
+    "HttpRequest",
+    "HttpResponse",
+    "KeySchedule",
+    "ParseApp",
+    "StanzaWriter",
+}
+
+SECRET_NAME = re.compile(
+    r"password|secret|master_key|javascript_key|rest_api_key|private_key|content_key|seed"
+    r"|session_token|^_?virgil_.*_key$"
+)
+SECRET_TYPE = re.compile(r"\b(PrivateKey|StoredKey|ServerSecrets|UserSession|Token)\b")
+
+
+def _holders_by_declaration() -> set[str]:
+    """Return the classes whose fields or constructor are named or typed like a secret."""
+    found: set[str] = set()
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.ClassDef) or path.name == "errors.py":
+                continue
+            declared: list[tuple[str, ast.expr | None]] = []
+            for statement in node.body:
+                if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                    declared.append((statement.target.id, statement.annotation))
+                if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
+                    arguments = [*statement.args.args, *statement.args.kwonlyargs]
+                    declared += [(argument.arg, argument.annotation) for argument in arguments]
+            if any(
+                SECRET_NAME.search(name)
+                or (annotation is not None and SECRET_TYPE.search(ast.unparse(annotation)))
+                for name, annotation in declared
+            ):
+                found.add(node.name)
+    return found
+
+
+def _assert_mute(shown: str | bytes) -> None:
+    raw = shown.encode("utf-8", "surrogateescape") if isinstance(shown, str) else shown
+    assert not [canary for canary in CANARIES if canary in raw]
+
+
+@pytest.fixture(params=sorted(HOLDERS))
+def holder(request: pytest.FixtureRequest, tmp_path: Path) -> object:
+    """One object that holds secrets, of each class in turn."""
+    return HOLDERS[request.param](tmp_path / "keys")
+
+
+def test_every_holder_is_looked_at() -> None:
+    """A class whose field or parameter is named or typed like a secret is in the list above."""
+    found = _holders_by_declaration()
+    assert {"StoredKey", "UserSession", "ServerSecrets", "PrivateKey"} <= found
+    assert found - HOLDERS.keys() == set()
+
+
+def test_the_canary_sings() -> None:
+    """The search finds what it looks for: a secret that is shown fails these tests."""
+    for shown in (TEXT, repr(SEED), SEED.hex(), KEY.to_base64(), KEY.to_bytes()):
+        with pytest.raises(AssertionError):
+            _assert_mute(shown)
+
+
+def test_no_text_form_shows_a_secret(holder: object) -> None:
+    """Not repr, str, format, either spelling of %, nor one inside a container."""
+    for shown in (
+        repr(holder),
+        str(holder),
+        f"{holder}",
+        "%s %r" % (holder, holder),  # noqa: UP031 - the form that logging uses
+        repr([holder]),
+        repr({"key": (holder,)}),
+    ):
+        _assert_mute(shown)
+
+
+def test_no_log_line_shows_a_secret(holder: object, caplog: pytest.LogCaptureFixture) -> None:
+    """An object that is handed to a logger leaves no secret in the log."""
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("test").debug("%s %r", holder, holder)
+    assert caplog.records
+    _assert_mute(caplog.text)
+
+
+@pytest.mark.parametrize("name", sorted(HOLDERS.keys() - PICKLES))
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_no_pickle_holds_a_secret(name: str, protocol: int, tmp_path: Path) -> None:
+    """Pickling is refused, without naming the secret, or leaves the secret out."""
+    holder = HOLDERS[name](tmp_path / "keys")
+    try:
+        pickled = pickle.dumps(holder, protocol)
+    except (TypeError, pickle.PicklingError, AttributeError) as error:
+        _assert_mute("".join(traceback.format_exception(error)))
+    else:
+        _assert_mute(pickled)
+
+
+def _damaged_keystore(folder: Path) -> None:
+    keystore = _file_keystore(folder)
+    (path,) = folder.rglob("*.json")
+    path.write_text(path.read_text("utf-8").replace('"version": 1', '"version": 2'), "utf-8")
+    FileKeystore(folder, "app").find("u1")
+    keystore.find("u1")
+
+
+# Calls that are given a secret and refuse it.
+REFUSALS: dict[str, Callable[[Path], Any]] = {
+    "a key with a tail": lambda _: PrivateKey.from_bytes(KEY.to_bytes() + b"\0"),
+    "a key's text with a tail": lambda _: PrivateKey.from_base64(KEY.to_base64() + "\u00e9"),
+    "a raw seed": lambda _: PrivateKey.from_bytes(SEED),
+    "a token of another kind": lambda _: Token.parse(TEXT),
+    "a damaged key file": _damaged_keystore,
+    "an answer that is not JSON": lambda _: HttpResponse(200, {}, TEXT.encode()).json(),
+    "a key with a line break": lambda _: ParseApp("https://parse.invalid", "app", TEXT + "\n"),
+    "a value of the wrong type": lambda _: Note(author_id="u1", body=[TEXT]),
+    "another key for the user": lambda folder: _file_keystore(folder).save(
+        "u1", PrivateKey.generate()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(REFUSALS))
+def test_no_traceback_shows_a_secret(name: str, tmp_path: Path) -> None:
+    """A call that refuses a secret raises our error; no message of its chain quotes it."""
+    with pytest.raises(EncryptedParseError) as caught:
+        REFUSALS[name](tmp_path / "keys")
+    _assert_mute("".join(traceback.format_exception(caught.value)))
