@@ -149,7 +149,7 @@ class CardStore {
 
   /** @returns {Promise<boolean>} false if the slot is taken */
   async #insert(slot, fields) {
-    const now = { __type: 'Date', iso: new Date().toISOString() };
+    const now = new Date().toISOString(); // bare, as Parse Server's own writes pass it
     const row = { objectId: slotId(slot), slot, ...fields, createdAt: now, updatedAt: now, ACL: {} };
     try {
       await this.#Parse.Server.database.create(CLASS_NAME, row, {});
