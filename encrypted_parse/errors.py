@@ -66,6 +66,7 @@ under "Raises:" of that call.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class EncryptedParseError(Exception):
@@ -80,6 +81,14 @@ class EncryptedParseError(Exception):
         self.hint = hint
         if hint is not None:
             self.add_note(f"hint: {hint}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let errors cross processes, whatever their own constructors take."""
+        return _rebuild, (type(self), self.args), dict(vars(self))
+
+
+def _rebuild(error_class: type[EncryptedParseError], args: tuple[Any, ...]) -> EncryptedParseError:
+    return error_class.__new__(error_class, *args)
 
 
 # --- set-up ---------------------------------------------------------------------------------

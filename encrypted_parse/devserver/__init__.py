@@ -13,4 +13,4 @@ from __future__ import annotations
 from encrypted_parse.devserver.info import Database, DevServer
 from encrypted_parse.devserver.launcher import dev_server
 
-__all__ = ["Database", "DevServer", "dev_server"]
+__all__ = ["Database", "DevServer", "dev_server", "run_sql"]

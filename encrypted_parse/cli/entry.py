@@ -1,0 +1,23 @@
+"""The console script: the one place that can do without the extra `cli`, to name it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+from encrypted_parse.errors import EncryptedParseError, MissingExtraError
+
+
+def main() -> None:
+    """Run `encrypted-parse`. Errors end it with `error:` and `hint:` lines and status 1."""
+    try:
+        if importlib.util.find_spec("typer") is None or importlib.util.find_spec("rich") is None:
+            raise MissingExtraError("cli,devserver", "the command line")  # noqa: TRY301 - one way out
+        from encrypted_parse.cli.commands import app  # noqa: PLC0415 - needs the extra
+
+        app()
+    except EncryptedParseError as error:
+        sys.stderr.write(f"error: {error}\n")
+        if error.hint is not None:
+            sys.stderr.write(f"hint: {error.hint}\n")
+        sys.exit(1)
