@@ -47,7 +47,7 @@ class EncryptedClient:
         ConfigurationError: An address or key cannot be right.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, all by keyword
         self,
         *,
         server_url: str,

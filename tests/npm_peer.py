@@ -43,9 +43,16 @@ def install(node: Node) -> None:
         if STAMP.is_file() and STAMP.read_text("ascii") == wanted:
             return
         # The peers that are left out belong to a build tool, which nothing loads at run time.
-        done = subprocess.run(  # noqa: S603 - npm on our own lock file
-            [node.executable, node.npm_script, "ci", "--ignore-scripts", "--omit=peer"]
-            + ["--no-audit", "--no-fund"],
+        done = subprocess.run(
+            [
+                node.executable,
+                node.npm_script,
+                "ci",
+                "--ignore-scripts",
+                "--omit=peer",
+                "--no-audit",
+                "--no-fund",
+            ],
             cwd=FOLDER,
             capture_output=True,
             check=False,
@@ -63,7 +70,7 @@ class NpmPeer:
     def __init__(self) -> None:
         node = find_node()
         install(node)
-        self._process = subprocess.Popen(  # noqa: S603 - node on our own script
+        self._process = subprocess.Popen(
             [node.executable, SCRIPT],
             cwd=FOLDER,
             stdin=subprocess.PIPE,
@@ -94,7 +101,7 @@ class NpmPeer:
         if self._process.stdout is not None:
             self._process.stdout.close()
 
-    def ask(self, operation: str, **arguments: object) -> Any:  # noqa: ANN401 - JSON
+    def ask(self, operation: str, **arguments: object) -> Any:
         """Call *operation* of the script and return its answer.
 
         Raises:

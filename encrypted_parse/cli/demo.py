@@ -57,7 +57,10 @@ class _Steps:
 def run_demo(console: Console, *, pause_seconds: float) -> int:
     """Run the demo and return the exit status: 0 only if every step held."""
     console.rule("[bold]encrypted_parse: the main job, on a real Parse Server")
-    with console.status("starting Parse Server and Postgres") as status, _server(status.update) as server:
+    with (
+        console.status("starting Parse Server and Postgres") as status,
+        _server(status.update) as server,
+    ):
         status.stop()
         steps = _Steps(console, pause_seconds)
         steps.check(f"Parse Server 9.10 with Postgres is running at {server.url}", holds=True)
@@ -73,7 +76,9 @@ def _server(progress: Callable[[str], None]) -> Iterator[DevServer]:
 
 def _main_job(steps: _Steps, server: DevServer) -> None:
     app = EncryptedClient.from_env(server.environment(), keystore=MemoryKeystore())
-    alice, bob, carol = (app.sign_up(name, f"{name}-password") for name in ("alice", "bob", "carol"))
+    alice, bob, carol = (
+        app.sign_up(name, f"{name}-password") for name in ("alice", "bob", "carol")
+    )
     message = Message(thread_id="t1", sender_id=alice.user_id, body=SECRET)
     message.acl.allow_read(bob.user_id)
 
@@ -99,7 +104,9 @@ def _main_job(steps: _Steps, server: DevServer) -> None:
 
 
 def _carol(steps: _Steps, server: DevServer, carol: UserClient, message: Message) -> None:
-    steps.check("carol's query finds nothing: the ACL hides the row", holds=not carol.query(Message).all())
+    steps.check(
+        "carol's query finds nothing: the ACL hides the row", holds=not carol.query(Message).all()
+    )
     readers = f"array_append(_rperm, '{carol.user_id}')"
     run_sql(server, f'UPDATE "Message" SET _rperm = {readers}')  # noqa: S608 - our own row
     error = _error_of(lambda: carol.get(Message, message.object_id or "").body)
@@ -146,7 +153,7 @@ def _error_of(action: Callable[[], Any]) -> EncryptedParseError | None:
 
 
 def _row(server: DevServer, message: Message) -> dict[str, Any]:
-    query = f"SELECT row_to_json(m) FROM \"Message\" m WHERE \"objectId\" = '{message.object_id}'"  # noqa: S608 - our own row
+    query = f'SELECT row_to_json(m) FROM "Message" m WHERE "objectId" = \'{message.object_id}\''  # noqa: S608 - our own row
     row: dict[str, Any] = run_sql(server, query)[0][0]
     return row
 

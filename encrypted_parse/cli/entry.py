@@ -12,7 +12,7 @@ def main() -> None:
     """Run `encrypted-parse`. Errors end it with `error:` and `hint:` lines and status 1."""
     try:
         if importlib.util.find_spec("typer") is None or importlib.util.find_spec("rich") is None:
-            raise MissingExtraError("cli,devserver", "the command line")  # noqa: TRY301 - one way out
+            raise MissingExtraError("cli,devserver", "the command line")
         from encrypted_parse.cli.commands import app  # noqa: PLC0415 - needs the extra
 
         app()

@@ -12,5 +12,6 @@ from __future__ import annotations
 
 from encrypted_parse.devserver.info import Database, DevServer
 from encrypted_parse.devserver.launcher import dev_server
+from encrypted_parse.devserver.sql import run_sql
 
 __all__ = ["Database", "DevServer", "dev_server", "run_sql"]

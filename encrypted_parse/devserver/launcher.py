@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from encrypted_parse.devserver.folder import data_folder
 from encrypted_parse.devserver.info import Database, DevServer
@@ -15,7 +15,7 @@ from encrypted_parse.devserver.node import find_node
 from encrypted_parse.devserver.postgres import account
 from encrypted_parse.devserver.process import ServerProcess
 from encrypted_parse.devserver.secrets import ServerSecrets, load_or_create
-from encrypted_parse.errors import DevServerError, NotPicklableError
+from encrypted_parse.errors import DevServerError
 
 
 @contextmanager

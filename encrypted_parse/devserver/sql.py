@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
-from encrypted_parse.devserver.install import SOURCE, cache_folder, install_packages
-from encrypted_parse.devserver.launcher import DevServer
+from encrypted_parse.devserver.info import DevServer
+from encrypted_parse.devserver.install import cache_folder, install_packages
 from encrypted_parse.devserver.node import find_node
 from encrypted_parse.errors import DevServerError
 
+_SCRIPT = Path(__file__).parent / "node" / "sql.mjs"
 _TIMEOUT_SECONDS = 30
 
 
@@ -35,7 +37,7 @@ def run_sql(server: DevServer, statement: str) -> list[list[Any]]:
         "statement": statement,
     }
     result = subprocess.run(  # noqa: S603 - node on our own script
-        [node.executable, SOURCE / "sql.mjs"],
+        [node.executable, _SCRIPT],
         input=json.dumps(request).encode("ascii"),
         capture_output=True,
         check=False,

@@ -109,7 +109,7 @@ class CachingDirectory:
         try:
             answer = self.client.search(ours)
             linked = {user_id: link_cards(cards) for user_id, cards in answer.items()}
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - handed to every waiter, ourselves included
             self._settle(ours)
             for future in ours.values():
                 future.set_exception(error)

@@ -157,9 +157,7 @@ def _read_content(snapshot: bytes) -> dict[str, Any]:
     return content
 
 
-def _check_signature(
-    raw: Mapping[str, Any], signer: str, snapshot: bytes, key: PublicKey
-) -> None:
+def _check_signature(raw: Mapping[str, Any], signer: str, snapshot: bytes, key: PublicKey) -> None:
     found = [
         item
         for item in raw["signatures"]

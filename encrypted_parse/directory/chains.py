@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from encrypted_parse.errors import CardChainError
 from encrypted_parse.directory.cards import Card
+from encrypted_parse.errors import CardChainError
 
 
 @frozen

@@ -57,10 +57,9 @@ class DirectoryClient:
         """
         answer = self._call("POST", "card/v5", raw, repeat=Repeat.SAFE)
         card = parse_card(answer, service_key=self._service_key)
-        if (
-            card.raw["content_snapshot"] != raw["content_snapshot"]
-            or _self_signature(card.raw) != _self_signature(raw)
-        ):
+        if card.raw["content_snapshot"] != raw["content_snapshot"] or _self_signature(
+            card.raw
+        ) != _self_signature(raw):
             raise MalformedCardError("the directory answered with another card")
         return card
 

@@ -102,7 +102,9 @@ class E3Kit:
 
     # --- cards ------------------------------------------------------------------------------
 
-    def find_users(self, user_ids: Collection[str], *, force_reload: bool = False) -> dict[str, Card]:
+    def find_users(
+        self, user_ids: Collection[str], *, force_reload: bool = False
+    ) -> dict[str, Card]:
         """Return the current card of each user.
 
         Raises:

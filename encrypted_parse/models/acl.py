@@ -104,11 +104,11 @@ class ACL:
             if not isinstance(granted, Mapping) or not set(granted) <= set(_ACCESS):
                 raise InvalidValueError("the ACL holds an entry that is not a permission")
             allowed = {access for access, yes in granted.items() if yes is True}
-            acl._entries[who] = allowed  # noqa: SLF001 - our own
+            acl._entries[who] = allowed
         return acl
 
     def _allow(self, who: str, access: str) -> None:
-        if not isinstance(who, str) or not who:
+        if not who:
             raise InvalidValueError("an ACL names user ids and 'role:NAME' strings")
         if who == PUBLIC:
             raise InvalidValueError(

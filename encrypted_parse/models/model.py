@@ -207,7 +207,7 @@ def _collect_fields(cls: type[Model]) -> dict[str, Field]:
             hint="import the type at module level",
         ) from error
     collected: dict[str, Field] = {}
-    for attribute in attrs.fields(cls):
+    for attribute in attrs.fields(cls):  # type: ignore[arg-type]  # defined a moment ago
         collected[attribute.name] = _make_field(cls, attribute, hints[attribute.name])
     _check_columns(cls, collected)
     _check_authors(cls, collected)

@@ -198,7 +198,7 @@ def _draft_plain(result: Draft, declared: Field, state: ObjectState) -> None:
         result.stored[name] = encoded
 
 
-def _draft_encrypted(
+def _draft_encrypted(  # noqa: PLR0913 - what one decision depends on
     result: Draft,
     declared: Field,
     encryption: Encryption,
@@ -225,7 +225,7 @@ def _draft_encrypted(
     if not dirty and (not changed or before is None):
         return
     recipients = encryption.to.user_ids(acl, values) | {user_id}
-    if not dirty and recipients - {user_id} == before - {user_id} if before else False:
+    if not dirty and recipients == before:
         return
     if plaintext is None:
         raise FieldLockedError(
@@ -293,9 +293,7 @@ def _acl_to_save(instance: Model, user_id: str) -> ACL | None:
     return acl
 
 
-def _check_author(
-    instance: Model, declared: Field, encryption: Encryption, user_id: str
-) -> None:
+def _check_author(instance: Model, declared: Field, encryption: Encryption, user_id: str) -> None:
     if encryption.author is None:
         return
     author = instance.__dict__.get(encryption.author)

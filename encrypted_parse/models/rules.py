@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from attrs import frozen
 
 from encrypted_parse.errors import PublicReadError, RecipientRuleError
-from encrypted_parse.models.acl import PUBLIC, ROLE_PREFIX, ACL
+from encrypted_parse.models.acl import ACL, PUBLIC, ROLE_PREFIX
 
 
 class RecipientRule(Protocol):

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from attrs import frozen
 
+from encrypted_parse.crypto import PublicKey
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.envelope import from_text, to_text
 from encrypted_parse.errors import EncryptedParseError, NotRegisteredError
@@ -86,12 +87,12 @@ class E3KitSealer:
     ) -> dict[str, bytes | EncryptedParseError]:
         """See `Sealer.unseal`."""
         try:
-            signers: Sequence = self._e3kit.author_keys(author)
+            signers = self._e3kit.author_keys(author)
         except NotRegisteredError as error:
             return dict.fromkeys(fields, error)
         return {name: self._open(text, signers) for name, text in fields.items()}
 
-    def _open(self, text: str, signers: Sequence) -> bytes | EncryptedParseError:
+    def _open(self, text: str, signers: Sequence[PublicKey]) -> bytes | EncryptedParseError:
         try:
             return self._e3kit.open(from_text(text), signers)
         except EncryptedParseError as error:

@@ -29,9 +29,7 @@ class BatchOperation:
         return cls("POST", f"/classes/{class_name}", fields)
 
     @classmethod
-    def update(
-        cls, class_name: str, object_id: str, fields: Mapping[str, Any]
-    ) -> BatchOperation:
+    def update(cls, class_name: str, object_id: str, fields: Mapping[str, Any]) -> BatchOperation:
         """Change some columns of a row."""
         check_class_name(class_name)
         return cls("PUT", f"/classes/{class_name}/{quote_object_id(object_id)}", fields)

@@ -5,6 +5,7 @@ Rows go in and come out as Parse JSON. Immutable, and usable from many threads.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -105,9 +106,7 @@ class ParseClient:
         """
         return read_object(self._read(_object_path(class_name, object_id)))
 
-    def update(
-        self, class_name: str, object_id: str, fields: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def update(self, class_name: str, object_id: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Change the given columns and return ``updatedAt``.
 
         Raises:
@@ -127,10 +126,8 @@ class ParseClient:
         try:
             read_answer(self._send("DELETE", path, None))
         except OutcomeUnknownError:
-            try:
+            with contextlib.suppress(ObjectNotFoundError):  # then the first attempt arrived
                 read_answer(self._send("DELETE", path, None))
-            except ObjectNotFoundError:
-                pass  # the first attempt arrived
 
     def find(  # noqa: PLR0913 - the parameters of Parse's query, all by keyword
         self,
@@ -230,9 +227,7 @@ class ParseClient:
             headers["Content-Type"] = "application/json"
             content = _encode(body)
         url = f"{self.app.server_url}/{path}"
-        return self._transport.send(
-            HttpRequest(method, url, headers, body=content, repeat=repeat)
-        )
+        return self._transport.send(HttpRequest(method, url, headers, body=content, repeat=repeat))
 
     def _headers(self) -> dict[str, str]:
         headers = {"X-Parse-Application-Id": self.app.application_id}

@@ -66,7 +66,7 @@ def quote_object_id(object_id: str) -> str:
     Raises:
         InvalidValueError: It is empty, too long, or would change the path.
     """
-    if not isinstance(object_id, str) or not 0 < len(object_id) <= MAX_OBJECT_ID_CHARACTERS:
+    if not 0 < len(object_id) <= MAX_OBJECT_ID_CHARACTERS:
         raise InvalidValueError("an object id is a string of 1 to 512 characters")
     if object_id in (".", "..") or not object_id.isprintable():
         raise InvalidValueError("the object id cannot stand in an address")

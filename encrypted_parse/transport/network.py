@@ -49,7 +49,7 @@ class RequestsTransport:
         ca_bundle: A file of certificates to trust instead of the system's.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - limits, all by keyword
         self,
         *,
         connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
@@ -146,7 +146,7 @@ def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedReque
     return request
 
 
-def _translate(error: requests.RequestException) -> TransportError:
+def _translate(error: requests.RequestException) -> TransportError:  # noqa: PLR0911 - one a case
     """Name what is known about whether the request reached the server."""
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return ConnectionFailedError("no connection within the time limit")

@@ -130,9 +130,7 @@ def test_we_read_long_identifiers(npm: NpmPeer) -> None:
 @pytest.mark.parametrize("reader", range(3))
 def test_npm_refuses_a_flipped_body_bit(npm: NpmPeer, reader: int) -> None:
     """One flipped bit of the body is refused there, as it is here."""
-    envelope = bytearray(
-        sign_and_encrypt(b"whole", signer=AUTHOR, recipients=_public(READERS[:3]))
-    )
+    envelope = bytearray(sign_and_encrypt(b"whole", signer=AUTHOR, recipients=_public(READERS[:3])))
     envelope[Header.from_bytes(bytes(envelope)).length] ^= 1
     with pytest.raises(PeerRefusedError, match="Authentication failed"):
         _read_by_npm(npm, bytes(envelope), READERS[reader])
