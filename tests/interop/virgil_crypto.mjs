@@ -88,7 +88,8 @@ for await (const line of createInterface({ input: process.stdin })) {
   try {
     answer = { result: operations[operation](question) };
   } catch (error) {
-    answer = { error: `${error.name}: ${error.message}` };
+    const reason = error.status ?? error.message;
+    answer = { error: `${error.name}: ${reason}` };
   }
   process.stdout.write(`${JSON.stringify(answer)}\n`);
 }

@@ -1,0 +1,40 @@
+"""The shared local server, and users on it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from encrypted_parse import EncryptedClient, MemoryKeystore, UserClient
+from encrypted_parse.devserver import DevServer
+from encrypted_parse.devserver import dev_server as start_server
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def dev_server() -> Iterator[DevServer]:
+    """Start one real Parse Server, with every request logged, for all tests of the run."""
+    with start_server(verbose=True) as server:
+        yield server
+
+
+@pytest.fixture
+def app(dev_server: DevServer) -> EncryptedClient:
+    """Connect to the shared server with a keystore of the test's own."""
+    return EncryptedClient.from_env(dev_server.environment(), keystore=MemoryKeystore())
+
+
+@pytest.fixture
+def make_user(app: EncryptedClient) -> Callable[..., UserClient]:
+    """Return a function that signs up a fresh user, registered or not."""
+
+    def make(*, registered: bool = True) -> UserClient:
+        user = app.sign_up(f"user{next(_NUMBERS)}", "a password")
+        if registered:
+            user.register()
+        return user
+
+    return make
