@@ -44,8 +44,15 @@ def install(node: Node) -> None:
             return
         # The peers that are left out belong to a build tool, which nothing loads at run time.
         done = subprocess.run(
-            [node.executable, node.npm_script, "ci", "--ignore-scripts", "--omit=peer"]
-            + ["--no-audit", "--no-fund"],
+            [
+                node.executable,
+                node.npm_script,
+                "ci",
+                "--ignore-scripts",
+                "--omit=peer",
+                "--no-audit",
+                "--no-fund",
+            ],
             cwd=FOLDER,
             capture_output=True,
             check=False,

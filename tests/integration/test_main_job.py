@@ -254,7 +254,7 @@ def test_save_all_reports_each(make_user: MakeUser) -> None:
 
 
 def test_registering_again_changes_nothing(make_user: MakeUser) -> None:
-    """`register` may be repeated; without the private key it is refused, and nothing is replaced."""
+    """`register` may be repeated; without the private key it is refused."""
     alice = make_user()
     card = alice.register()
     assert alice.register() == card
