@@ -112,6 +112,8 @@ class CardStore {
     const chains = chainsOf(rows);
     const head = chains.find((chain) => !chain.revoked)?.cards.at(-1);
     if (head?.id === card.id) return { card: head, created: false };
+    // An old card that is sent again must not bring back a key that was replaced or revoked.
+    if (rows.some((row) => row.get('cardId') === card.id)) throw new ServiceError('replayedCard');
     if (rows.length >= MAX_CARDS_PER_IDENTITY) throw new ServiceError('tooManyCards');
     let slot;
     if (card.previousCardId === null) {

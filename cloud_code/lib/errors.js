@@ -27,6 +27,7 @@ const ERRORS = Object.freeze({
   alreadyActive: [400, 40039, 'the identity has an active card; replace or revoke it'],
   notCurrent: [400, 40040, 'only the current card of a chain can be revoked'],
   tooManyCards: [400, 40041, 'the identity has too many cards'],
+  replayedCard: [400, 40043, 'the card was published before and is not current any more'],
   invalidOutdated: [400, 40042, 'outdated takes at most 1000 card ids'],
 });
 

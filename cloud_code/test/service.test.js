@@ -1,0 +1,174 @@
+'use strict';
+
+// The services without a server: a Parse in memory, real tokens, real cards, hostile requests.
+const assert = require('node:assert/strict');
+const { generateKeyPairSync, randomBytes } = require('node:crypto');
+const http = require('node:http');
+const test = require('node:test');
+
+const companion = require('../lib/index.js');
+const { issueToken } = require('../lib/jwt.js');
+const { signVirgil } = require('../lib/virgil-signature.js');
+
+const newKey = () => generateKeyPairSync('ed25519');
+const toBase64 = (key) => key.export({ format: 'der', type: 'pkcs8' }).toString('base64');
+const now = () => Math.floor(Date.now() / 1000);
+
+function newSettings() {
+  return companion.loadSettings({
+    VIRGIL_APP_ID: 'app', VIRGIL_APP_KEY_ID: 'key',
+    VIRGIL_APP_KEY: toBase64(newKey().privateKey), VIRGIL_SERVICE_KEY: toBase64(newKey().privateKey),
+  });
+}
+
+/** As much of Parse as the store uses: rows by object id, refused when taken. */
+function memoryParse() {
+  const rows = new Map();
+  class Schema {
+    addString() { return this; }
+    setCLP() { return this; }
+    async save() {}
+  }
+  class Query {
+    #tests = [];
+    equalTo(name, value) { this.#tests.push((row) => row[name] === value); return this; }
+    containedIn(name, values) { this.#tests.push((row) => values.includes(row[name])); return this; }
+    greaterThan(name, value) { this.#tests.push((row) => row[name] > value); return this; }
+    ascending() { return this; }
+    limit() { return this; }
+    async find(options) {
+      assert.deepEqual(options, { useMasterKey: true });
+      return [...rows.values()].filter((row) => this.#tests.every((holds) => holds(row)))
+        .sort((a, b) => (a.objectId < b.objectId ? -1 : 1))
+        .map((row) => ({ id: row.objectId, get: (name) => row[name] }));
+    }
+  }
+  const database = {
+    async create(_, row) {
+      await new Promise(setImmediate);
+      if (rows.has(row.objectId)) throw Object.assign(new Error('taken'), { code: 137 });
+      rows.set(row.objectId, row);
+    },
+  };
+  return { Schema, Query, Server: { database } };
+}
+
+function newCard(identity, { previous, createdAt = now(), key = newKey(), signer = key } = {}) {
+  const content = {
+    identity, ...(previous ? { previous_card_id: previous } : {}), created_at: createdAt, version: '5.0',
+    public_key: key.publicKey.export({ format: 'der', type: 'spki' }).toString('base64'),
+  };
+  const snapshot = Buffer.from(JSON.stringify(content));
+  const signature = signVirgil(snapshot, signer.privateKey).toString('base64');
+  return { content_snapshot: snapshot.toString('base64'), signatures: [{ signer: 'self', signature }] };
+}
+
+const idOf = (card) => require('node:crypto').createHash('sha512')
+  .update(Buffer.from(card.content_snapshot, 'base64')).digest().subarray(0, 32).toString('hex');
+
+async function withService(run) {
+  const settings = newSettings();
+  const handler = companion.virgilHandler(memoryParse(), settings);
+  const server = http.createServer((request, response) => handler(request, response));
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const base = `http://127.0.0.1:${server.address().port}`;
+  const call = async (method, path, { body, as, token = as && issueToken(settings, as, now()), raw } = {}) => {
+    const answer = await fetch(base + path, {
+      method,
+      headers: { ...(token ? { Authorization: `Virgil ${token}` } : {}), 'Content-Type': 'application/json' },
+      body: raw ?? (body === undefined ? undefined : JSON.stringify(body)),
+    });
+    const text = await answer.text();
+    return { status: answer.status, headers: answer.headers, json: text === '' ? null : JSON.parse(text) };
+  };
+  try {
+    await run(call, settings);
+  } finally {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  }
+}
+
+const search = (call, ...identities) =>
+  call('POST', '/card/v5/actions/search', { as: 'reader', body: { identities } });
+
+test('a card lives: publish, repeat, replace, revoke, publish anew', () => withService(async (call) => {
+  const root = newCard('alice');
+  const published = await call('POST', '/card/v5', { as: 'alice', body: root });
+  assert.equal(published.status, 201);
+  assert.equal(published.json.content_snapshot, root.content_snapshot);
+  assert.deepEqual(published.json.signatures.map(({ signer }) => signer), ['self', 'virgil']);
+  assert.equal((await call('POST', '/card/v5', { as: 'alice', body: root })).status, 200);
+  assert.equal((await call('POST', '/card/v5', { as: 'alice', body: newCard('alice') })).json.code, 40039);
+
+  const next = newCard('alice', { previous: idOf(root) });
+  assert.equal((await call('POST', '/card/v5', { as: 'alice', body: next })).status, 201);
+  assert.equal((await search(call, 'alice')).json.length, 2);
+  const old = await call('GET', `/card/v5/${idOf(root)}`, { as: 'bob' });
+  assert.equal(old.headers.get('x-virgil-is-superseeded'), 'true');
+  const head = await call('GET', `//card/v5/${idOf(next)}/`, { as: 'bob' });
+  assert.equal(head.headers.get('x-virgil-is-superseeded'), null);
+  const ids = [idOf(root), idOf(next), '0'.repeat(64)];
+  assert.deepEqual((await call('POST', '/card/v5/actions/outdated', { as: 'bob', body: { card_ids: ids } })).json, [idOf(root)]);
+
+  assert.equal((await call('POST', `/card/v5/actions/revoke/${idOf(next)}`, { as: 'bob' })).json.code, 40032);
+  assert.equal((await call('POST', `/card/v5/actions/revoke/${idOf(root)}`, { as: 'alice' })).json.code, 40040);
+  assert.deepEqual((await call('POST', `/card/v5/actions/revoke/${idOf(next)}`, { as: 'alice' })).json, {});
+  assert.deepEqual((await search(call, 'alice')).json, []);
+  assert.equal((await call('GET', `/card/v5/${idOf(next)}`, { as: 'bob' })).status, 200);
+  assert.equal((await call('POST', '/card/v5', { as: 'alice', body: root })).json.code, 40043);
+  assert.equal((await call('POST', '/card/v5', { as: 'alice', body: newCard('alice', { previous: idOf(next) }) })).json.code, 40038);
+  assert.equal((await call('POST', '/card/v5', { as: 'alice', body: newCard('alice') })).status, 201);
+  assert.equal((await search(call, 'alice')).json.length, 1);
+}));
+
+test('of racing first cards, successors and revocations exactly one wins', () => withService(async (call) => {
+  const race = async (bodies, path = () => '/card/v5') => {
+    const answers = await Promise.all(bodies.map((body) => call('POST', path(body), { as: 'alice', body })));
+    return answers.filter(({ status }) => status < 300).length;
+  };
+  const roots = Array.from({ length: 20 }, () => newCard('alice'));
+  assert.equal(await race(roots), 1);
+  const [head] = (await search(call, 'alice')).json;
+  const successors = Array.from({ length: 20 }, () => newCard('alice', { previous: idOf(head) }));
+  assert.equal(await race([...successors, {}], (body) => (body.signatures ? '/card/v5' : `/card/v5/actions/revoke/${idOf(head)}`)), 1);
+}));
+
+test('cards that are not the publisher\'s, or not true, are refused', () => withService(async (call) => {
+  const publish = async (body) => (await call('POST', '/card/v5', { as: 'alice', body })).json.code;
+  assert.equal(await publish(newCard('bob')), 40034);
+  assert.equal(await publish(newCard('alice', { signer: newKey() })), 40035);
+  assert.equal(await publish(newCard('alice', { createdAt: now() - 90000 })), 40037);
+  assert.equal(await publish({}), 40031);
+  const forged = newCard('alice');
+  forged.signatures.push({ signer: 'virgil', signature: forged.signatures[0].signature });
+  assert.equal(await publish(forged), 40031);
+  assert.deepEqual((await search(call, 'alice', 'bob')).json, []);
+}));
+
+test('tokens that are expired, foreign, malformed or missing open nothing', () => withService(async (call, settings) => {
+  const codes = async (token) => (await call('GET', `/card/v5/${'0'.repeat(64)}`, { token })).json.code;
+  assert.equal(await codes(undefined), 20300);
+  assert.equal(await codes('a.b.c'), 20303);
+  assert.equal(await codes(issueToken(newSettings(), 'alice', now())), 20303);
+  assert.equal(await codes(issueToken(settings, 'alice', now() - 4000)), 20304);
+  const [header, payload] = issueToken(settings, 'alice', now()).split('.');
+  assert.equal(await codes(`${header}.${payload}.`), 20303);
+}));
+
+test('whatever arrives, the answer is JSON and never a 5xx', () => withService(async (call) => {
+  const paths = ['/', '/card', '/card/v5', '/card/v5/x', '/card/v5/actions/search', '/card/v5/actions/outdated', '/card/v5/actions/revoke/x', '/%00', '/../..'];
+  const bodies = ['', '{', '[]', 'null', '{"identities":{}}', '{"identities":[null]}', '{"card_ids":"x"}', '{"content_snapshot":5}', randomBytes(64)];
+  for (const path of paths) {
+    for (const raw of bodies) {
+      for (const method of ['POST', 'PUT', 'DELETE']) {
+        const { status, json } = await call(method, path, { as: 'alice', raw });
+        assert.ok(status < 500, `${method} ${path}`);
+        if (status >= 400) assert.ok(Number.isInteger(json.code) && typeof json.message === 'string');
+      }
+    }
+  }
+  assert.equal((await call('POST', '/card/v5', { as: 'alice', raw: Buffer.alloc(2 ** 20 + 1, 32) })).json.code, 10003);
+  assert.equal((await call('POST', '/card/v5/actions/search', { as: 'a', body: { identities: Array.from({ length: 51 }, (_, i) => `u${i}`) } })).json.code, 40033);
+  assert.equal((await call('OPTIONS', '/card/v5')).status, 204);
+}));
