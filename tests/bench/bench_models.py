@@ -69,7 +69,7 @@ def main() -> None:
                     figures.setdefault(f"fetch {name}", []).append(fetched)
     medians = {name: statistics.median(values) for name, values in figures.items()}
     print(
-        f"{'one object, 1 KiB, one reader':34} {'plain':>9} {'sealed':>9} {'added':>9}   CPU ms, medians"
+        f"{'one object, 1 KiB, one reader':34} {'plain':>9} {'sealed':>9} {'added':>9}   CPU ms, medians"  # noqa: E501 - one line of a table
     )
     for verb in ("save", "fetch"):
         plain, sealed = medians[f"{verb} plain"], medians[f"{verb} sealed"]
