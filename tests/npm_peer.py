@@ -20,6 +20,7 @@ SCRIPT = FOLDER / "virgil_crypto.mjs"
 LOCK_FILE = FOLDER / "package-lock.json"
 MODULES = FOLDER / "node_modules"
 STAMP = MODULES / ".installed-lock"
+QUIET = ("--no-audit", "--no-fund")
 ANSWER_TIMEOUT_SECONDS = 60.0
 INSTALL_TIMEOUT_SECONDS = 300.0
 STOP_TIMEOUT_SECONDS = 10.0
@@ -44,15 +45,7 @@ def install(node: Node) -> None:
             return
         # The peers that are left out belong to a build tool, which nothing loads at run time.
         done = subprocess.run(
-            [
-                node.executable,
-                node.npm_script,
-                "ci",
-                "--ignore-scripts",
-                "--omit=peer",
-                "--no-audit",
-                "--no-fund",
-            ],
+            [node.executable, node.npm_script, "ci", "--ignore-scripts", "--omit=peer", *QUIET],
             cwd=FOLDER,
             capture_output=True,
             check=False,

@@ -8,7 +8,6 @@ format, because key identifiers are hashes of the encoding.
 from __future__ import annotations
 
 import base64
-import binascii
 import enum
 import hashlib
 from typing import NoReturn
@@ -27,6 +26,8 @@ KEY_ID_BYTES = 8  # wire format, section 2.2
 LONG_KEY_ID_BYTES = 32  # the same with useSha256Identifiers
 _P = 2**255 - 19
 _SIGN_BIT = 1 << 255
+_ORDER_8_Y = int("7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7", 16)
+_SMALL_ORDER_Y = frozenset((0, 1, _P - 1, _ORDER_8_Y, _P - _ORDER_8_Y))
 
 
 class KeyType(enum.Enum):
@@ -60,9 +61,12 @@ def _strip_prefix(der: bytes, *, private: bool) -> tuple[KeyType, bytes]:
 
 def _from_base64(text: str) -> bytes:
     try:
-        return base64.b64decode(text.encode("ascii"), validate=True)
-    except (UnicodeEncodeError, binascii.Error) as error:
+        der = base64.b64decode(text.encode("ascii"), validate=True)
+        if base64.b64encode(der).decode("ascii") != text:
+            raise ValueError("surplus padding, or unused bits that are not zero")
+    except ValueError as error:  # UnicodeEncodeError and binascii.Error are of this kind
         raise KeyFormatError("a key's text form is standard base64") from error
+    return der
 
 
 class PublicKey:
@@ -89,12 +93,13 @@ class PublicKey:
 
         Raises:
             KeyFormatError: Another type, another encoding of the same key, or a point that
-                nobody can encrypt to (y = 1, or y not reduced).
+                nobody can encrypt to and anybody can sign for (of small order, or y not
+                reduced).
         """
         key_type, raw = _strip_prefix(der, private=False)
         if key_type is KeyType.ED25519:
             y = int.from_bytes(raw, "little") & (_SIGN_BIT - 1)
-            if y in (0, 1) or y >= _P - 1:
+            if y in _SMALL_ORDER_Y or y >= _P:
                 raise KeyFormatError("the public key is not a usable curve point")
         return cls(key_type, raw)
 

@@ -333,6 +333,31 @@ def test_footer_of_another_version() -> None:
         _read(open_up(_write(), BOB).but(footer=footer).seal())
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 1},
+        {"algorithm": asn1.BareAlgorithm(algorithm=asn1.X25519)},
+        {"signature": bytes(63)},
+        {"signature": b""},
+    ],
+    ids=["version", "algorithm", "short signature", "no signature"],
+)
+def test_signer_entry_of_another_kind(change: dict[str, object]) -> None:
+    """The author's entry must be of version 0, Ed25519 and 64 bytes, beside a good signature."""
+    fields = {
+        "version": 0,
+        "signer_id": ALICE.public_key.key_id,
+        "algorithm": asn1.BareAlgorithm(algorithm=asn1.ED25519),
+        "signature": ALICE.sign(p.digest(b"Lunch at noon?")),
+    }
+    info = der.encode_der(asn1.WrittenSignerInfo(**fields | change))
+    holder = asn1.SetHolder(set_of=der.set_of([info]))
+    footer = der.encode_der(asn1.Footer(version=0, signers=holder))
+    with pytest.raises(TamperedEnvelopeError, match="footer is malformed"):
+        _read(open_up(_write(), BOB).but(footer=footer).seal())
+
+
 def test_second_signer_does_not_count() -> None:
     """Of several signers the first in encoded order counts, and no other."""
     text = b"Lunch at noon?"
@@ -444,6 +469,16 @@ def test_iv_of_a_stanza() -> None:
         _read(swap_stanzas(envelope, [changed]))
 
 
+@pytest.mark.parametrize("padding", [b"\x01" * 16, b"\x10" * 15 + b"\x11", bytes(16)])
+def test_padding_of_the_content_key(padding: bytes) -> None:
+    """A well authenticated stanza whose inner padding is not one full block is refused."""
+    opened = open_up(_write(), BOB)
+    writer = StanzaWriter(opened.content_key)
+    writer._content_key = opened.content_key + padding
+    with pytest.raises(TamperedEnvelopeError):
+        _read(opened.but(stanzas=(writer.wrap(BOB.public_key),)).seal())
+
+
 # --- 5: identifiers collide -----------------------------------------------------------------
 
 
@@ -499,9 +534,9 @@ def test_readers_are_visible() -> None:
 @pytest.mark.parametrize("count", [0, 257, 1000, 2**31, 2**32 - 1])
 def test_impossible_padding_count(count: int) -> None:
     """A padding count that no writer writes is refused, though a recipient sealed it well."""
-    opened = open_up(_write(), BOB)
+    opened = open_up(_write(b"p" * 400), BOB)
     data = opened.data[:-4] + count.to_bytes(4, "little")
-    with pytest.raises(TamperedEnvelopeError):
+    with pytest.raises(TamperedEnvelopeError, match="padding is malformed"):
         _read(opened.but(data=data).seal())
 
 

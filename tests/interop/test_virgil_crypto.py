@@ -67,7 +67,7 @@ def _read_by_npm(npm: NpmPeer, envelope: bytes, reader: PrivateKey) -> bytes:
 @PADDING
 @PLAINTEXT
 @RECIPIENTS
-def test_npm_reads_what_we_write(npm: NpmPeer, count: int, plaintext: bytes, pad: bool) -> None:
+def test_npm_reads_what_we_write(npm: NpmPeer, count: int, plaintext: bytes, *, pad: bool) -> None:
     """Every recipient's `decryptAndVerify` gives the plaintext back."""
     readers = READERS[:count]
     envelope = sign_and_encrypt(plaintext, signer=AUTHOR, recipients=_public(readers), pad=pad)
@@ -78,7 +78,7 @@ def test_npm_reads_what_we_write(npm: NpmPeer, count: int, plaintext: bytes, pad
 @PADDING
 @PLAINTEXT
 @RECIPIENTS
-def test_we_read_what_npm_writes(npm: NpmPeer, count: int, plaintext: bytes, pad: bool) -> None:
+def test_we_read_what_npm_writes(npm: NpmPeer, count: int, plaintext: bytes, *, pad: bool) -> None:
     """Every recipient reads the output of `signAndEncrypt`, whose header re-encodes exactly."""
     readers = READERS[:count]
     envelope = npm.ask_bytes(
@@ -98,7 +98,7 @@ def test_we_read_what_npm_writes(npm: NpmPeer, count: int, plaintext: bytes, pad
 
 @PADDING
 @RECIPIENTS
-def test_sizes_agree(npm: NpmPeer, count: int, pad: bool) -> None:
+def test_sizes_agree(npm: NpmPeer, count: int, *, pad: bool) -> None:
     """Our envelope and npm's of the same plaintext have the same length."""
     ours = sign_and_encrypt(b"x", signer=AUTHOR, recipients=_public(READERS[:count]), pad=pad)
     theirs = npm.ask_bytes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import random
 from collections.abc import Iterator, Sequence
@@ -96,9 +97,9 @@ def _ephemeral_sign_bit(envelope: bytes, reader: PrivateKey) -> int:
 
 
 @ordinary
-@given(plaintexts(), private_keys(), readers(), st.booleans())
+@given(plaintext=plaintexts(), signer=private_keys(), named=readers(), padded=st.booleans())
 def test_round_trip(
-    plaintext: bytes, signer: PrivateKey, named: list[PrivateKey], padded: bool
+    plaintext: bytes, signer: PrivateKey, named: list[PrivateKey], *, padded: bool
 ) -> None:
     """Every recipient, of either key type, gets exactly what was written, padded or not."""
     recipients = [reader.public_key for reader in named]
@@ -167,7 +168,8 @@ def test_no_two_envelopes_are_alike(plaintext: bytes) -> None:
     )
     assert Header.from_bytes(first).nonce != Header.from_bytes(second).nonce
     assert split(first)[1] != split(second)[1]
-    ephemerals = {stanzas_of(envelope)[0][64:112] for envelope in (first, second)}
+    prefix = KeyType.ED25519.public_prefix
+    ephemerals = {stanzas_of(envelope)[0].partition(prefix)[2][:32] for envelope in (first, second)}
     assert len(ephemerals) == 2
 
 
@@ -195,7 +197,7 @@ def test_signature_round_trip(data: bytes, signer: PrivateKey) -> None:
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_every_flipped_bit_of_one_recipients_envelope(padded: bool) -> None:
+def test_every_flipped_bit_of_one_recipients_envelope(*, padded: bool) -> None:
     """All are refused with an EnvelopeError but one: the sign bit of the ephemeral point."""
     envelope = _fixed_envelope(BOB.public_key, padded=padded)
     tolerated = _tolerated(envelope, BOB, range(8 * len(envelope)))
@@ -217,9 +219,9 @@ def test_every_flipped_bit_among_other_stanzas() -> None:
 
 
 @ordinary
-@given(plaintexts(), readers(max_size=3), st.booleans(), st.data())
+@given(plaintext=plaintexts(), named=readers(max_size=3), padded=st.booleans(), data=st.data())
 def test_any_flipped_bit(
-    plaintext: bytes, named: list[PrivateKey], padded: bool, data: st.DataObject
+    plaintext: bytes, named: list[PrivateKey], *, padded: bool, data: st.DataObject
 ) -> None:
     """A flipped bit raises an EnvelopeError and nothing else, or changes nothing at all."""
     recipients = [reader.public_key for reader in named]
@@ -247,7 +249,7 @@ def test_every_flipped_bit_of_a_header_re_encodes() -> None:
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_truncation_at_every_length(padded: bool) -> None:
+def test_truncation_at_every_length(*, padded: bool) -> None:
     """No proper prefix of an envelope opens."""
     envelope = _fixed_envelope(BOB.public_key, CAROL.public_key, padded=padded)
     for length in range(len(envelope)):
@@ -282,10 +284,8 @@ def test_replaced_stretches(data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(envelope) - 1))
     stretch = data.draw(st.binary(min_size=1, max_size=len(envelope) - start))
     changed = envelope[:start] + stretch + envelope[start + len(stretch) :]
-    try:
+    with contextlib.suppress(EnvelopeError):
         assert _open(changed) == b"x"
-    except EnvelopeError as error:
-        assert str(error)
 
 
 @ordinary
@@ -299,7 +299,7 @@ def test_random_bytes(noise: bytes, start: bytes) -> None:
 @ordinary
 @given(st.data())
 def test_damaged_key_envelopes(data: st.DataObject) -> None:
-    """A stanza with other bytes gives an EnvelopeError or the same content key."""
+    """A stanza with other bytes gives an EnvelopeError, or some content key of the right length."""
     header = Header.from_bytes(_fixed_envelope(BOB.public_key))
     (stanza,) = header.stanzas()
     content_key = unwrap(stanza, BOB)
@@ -307,13 +307,9 @@ def test_damaged_key_envelopes(data: st.DataObject) -> None:
     stretch = data.draw(st.binary(min_size=1, max_size=4))
     changed = stanza.envelope[:place] + stretch + stanza.envelope[place + len(stretch) :]
     stanza.envelope = changed
-    try:
-        opened = unwrap(stanza, BOB)
-    except EnvelopeError as error:
-        assert str(error)
-    else:
+    with contextlib.suppress(EnvelopeError):
         # The IV is outside the MAC: only the body's tag notices (section 11, item 4).
-        assert len(opened) == len(content_key)
+        assert len(unwrap(stanza, BOB)) == len(content_key)
 
 
 @ordinary
@@ -390,8 +386,8 @@ def test_deeply_nested_der(depth: int, tag: bytes) -> None:
     header = Header.from_bytes(envelope)
     hidden = _nest(b"\x30", 1, nested)
     claim = build_header([hidden, *stanzas_of(envelope)], header.nonce, data_size=1)
-    with pytest.raises(EnvelopeError):
-        Header.from_bytes(claim).recipient_ids()
+    with pytest.raises(MalformedEnvelopeError):
+        _open(claim + envelope[header.length :], DAVE)  # looks at every entry
 
 
 def _nest(tag: bytes, depth: int, content: bytes = b"") -> bytes:

@@ -1,0 +1,189 @@
+"""What our writer never writes and some peer does: read it (sections 1, 3 and 5.3)."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from encrypted_parse.crypto import KeyType, PrivateKey, der
+from encrypted_parse.crypto import primitives as p
+from encrypted_parse.envelope import asn1, decrypt_and_verify, sign, sign_and_encrypt, verify
+from encrypted_parse.envelope.header import Header
+from encrypted_parse.envelope.signed import KeySchedule, body_associated_data, open_stanza
+from encrypted_parse.envelope.stanza import unwrap
+from encrypted_parse.errors import MalformedEnvelopeError, SignatureError, TamperedEnvelopeError
+
+ALICE, BOB = PrivateKey.generate(), PrivateKey.generate()
+CONTENT_KEY = bytes(range(32))
+MAC_BYTES = {asn1.SHA256: 32, asn1.SHA384: 48, asn1.SHA512: 64}
+
+
+def _hash(oid: der.ObjectIdentifier, *, null: bool = True) -> asn1.HashAlgorithm:
+    return asn1.HashAlgorithm(algorithm=oid, parameters=der.Null() if null else None)
+
+
+def _stanza(  # noqa: PLR0913 - one keyword per variation
+    *,
+    kdf: der.ObjectIdentifier = asn1.KDF2,
+    kdf_digest: der.ObjectIdentifier = asn1.SHA384,
+    mac_digest: der.ObjectIdentifier = asn1.SHA384,
+    cipher: der.ObjectIdentifier = asn1.AES256_CBC,
+    null: bool = True,
+    long_form: bool = False,
+    wrong_length: int = 0,
+    content_key: bytes = CONTENT_KEY,
+    version: int = 0,
+) -> asn1.RecipientInfo:
+    """Wrap the content key for bob as a peer might, written out independently of our writer."""
+    ephemeral = PrivateKey.generate()
+    okm = p.kdf2(
+        ephemeral.exchange(BOB.public_key),
+        32 + MAC_BYTES[mac_digest],
+        asn1.DIGESTS[kdf_digest],
+        first_counter=1 if kdf == asn1.KDF2 else 0,
+    )
+    nonce = bytes(16 if cipher == asn1.AES256_CBC else 12)
+    if cipher == asn1.AES256_CBC:
+        fill = 16 - len(content_key) % 16
+        sealed = p.cbc_encrypt_blocks(okm[:32], nonce, content_key + bytes([fill]) * fill)
+    else:
+        sealed = p.gcm_encrypt(okm[:32], nonce, content_key)
+    parameters: object = nonce
+    if long_form:
+        parameters = asn1.NonceAndLength(nonce=nonce, length=len(nonce) + wrong_length)
+    point = der.BitString(ephemeral.public_key.raw, 0)
+    algorithm = asn1.BareAlgorithm(algorithm=asn1.ED25519)
+    envelope = asn1.KeyEnvelope(
+        version=version,
+        ephemeral=asn1.Spki(algorithm=algorithm, point=point),
+        kdf=asn1.KdfAlgorithm(algorithm=kdf, digest=_hash(kdf_digest, null=null)),
+        mac=asn1.EnvelopeMac(
+            algorithm=_hash(mac_digest, null=null),
+            mac=p.mac(okm[32:], sealed, asn1.DIGESTS[mac_digest]),
+        ),
+        key=asn1.WrappedKey(
+            cipher=asn1.CipherAlgorithm(algorithm=cipher, parameters=parameters), sealed=sealed
+        ),
+    )
+    recipient = asn1.WrittenRecipientInfo(
+        version=2,
+        recipient_id=BOB.public_key.key_id,
+        algorithm=algorithm,
+        envelope=der.encode_der(envelope),
+    )
+    return der.decode_der(asn1.RecipientInfo, der.encode_der(recipient))
+
+
+@pytest.mark.parametrize(
+    ("kdf", "kdf_digest", "mac_digest", "cipher"),
+    list(
+        itertools.product(
+            (asn1.KDF1, asn1.KDF2), MAC_BYTES, MAC_BYTES, (asn1.AES256_CBC, asn1.AES256_GCM)
+        )
+    ),
+)
+@pytest.mark.parametrize("null", [True, False], ids=["NULL", "no NULL"])
+def test_stanzas_of_other_peers(
+    *,
+    kdf: der.ObjectIdentifier,
+    kdf_digest: der.ObjectIdentifier,
+    mac_digest: der.ObjectIdentifier,
+    cipher: der.ObjectIdentifier,
+    null: bool,
+) -> None:
+    """Either KDF, any digest in either place, either cipher, with the NULLs or without."""
+    stanza = _stanza(
+        kdf=kdf, kdf_digest=kdf_digest, mac_digest=mac_digest, cipher=cipher, null=null
+    )
+    assert unwrap(stanza, BOB) == CONTENT_KEY
+
+
+@pytest.mark.parametrize("cipher", [asn1.AES256_CBC, asn1.AES256_GCM], ids=["CBC", "GCM"])
+def test_long_form_of_cipher_parameters(cipher: der.ObjectIdentifier) -> None:
+    """Nonce and length as a SEQUENCE is read when both agree, and malformed when not."""
+    assert unwrap(_stanza(cipher=cipher, long_form=True), BOB) == CONTENT_KEY
+    for wrong in (-1, 1, 4):
+        with pytest.raises(MalformedEnvelopeError):
+            unwrap(_stanza(cipher=cipher, long_form=True, wrong_length=wrong), BOB)
+
+
+def test_unknown_algorithms_of_a_stanza() -> None:
+    """What the format does not allow in a stanza is malformed, not tried."""
+    with pytest.raises(MalformedEnvelopeError):
+        unwrap(_stanza(version=1), BOB)
+    stanza = _stanza()
+    for known, unknown in (
+        ("28818c71020502", "28818c71020503"),  # KDF2
+        ("608648016503040202", "608648016503040204"),  # SHA-384
+        ("60864801650304012a", "60864801650304012b"),  # AES256-CBC
+    ):
+        stanza.envelope = _stanza().envelope.replace(bytes.fromhex(known), bytes.fromhex(unknown))
+        with pytest.raises(MalformedEnvelopeError):
+            unwrap(stanza, BOB)
+
+
+@pytest.mark.parametrize("length", [0, 16, 31, 33, 64])
+def test_content_keys_of_another_length(length: int) -> None:
+    """A stanza that holds anything but 32 bytes holds no content key, under either cipher."""
+    for cipher in (asn1.AES256_CBC, asn1.AES256_GCM):
+        stanza = _stanza(cipher=cipher, content_key=bytes(length))
+        with pytest.raises((TamperedEnvelopeError, MalformedEnvelopeError)):
+            unwrap(stanza, BOB)
+
+
+def test_a_stanza_for_another_type_of_key() -> None:
+    """An Ed25519 stanza under a Curve25519 key's identifier is malformed."""
+    with pytest.raises(MalformedEnvelopeError):
+        unwrap(_stanza(), PrivateKey.generate(KeyType.CURVE25519))
+
+
+@pytest.mark.parametrize("digest", ["sha256", "sha384", "sha512"])
+@pytest.mark.parametrize("null", [True, False], ids=["NULL", "no NULL"])
+def test_digests_of_other_peers(digest: str, *, null: bool) -> None:
+    """The header's digest drives associated data and signature alike; its NULL may be absent."""
+    oid = next(oid for oid, name in asn1.DIGESTS.items() if name == digest)
+    envelope = sign_and_encrypt(b"x", signer=ALICE, recipients=[BOB.public_key], pad=False)
+    header = Header.from_bytes(envelope)
+    schedule = KeySchedule(open_stanza(header, [BOB]))
+    signer = asn1.WrittenSignerInfo(
+        version=0,
+        signer_id=ALICE.public_key.key_id,
+        algorithm=asn1.BareAlgorithm(algorithm=asn1.ED25519),
+        signature=ALICE.sign(p.digest(b"x", digest)),
+    )
+    signers = asn1.SetHolder(set_of=der.set_of([der.encode_der(signer)]))
+    footer = der.encode_der(asn1.Footer(version=0, signers=signers))
+    info = header.info
+    info.footer = asn1.FooterInfo(
+        version=0, data_size=1, signed=asn1.SignedDataInfo(version=0, digest=_hash(oid, null=null))
+    )
+    forged = (
+        der.encode_der(info)
+        + p.gcm_encrypt(schedule.body_key, schedule.body_nonce, b"x", body_associated_data(digest))
+        + p.gcm_encrypt(schedule.footer_key, schedule.footer_nonce, footer)
+    )
+    parsed = Header.from_bytes(forged)
+    assert parsed.digest == digest
+    assert parsed.to_bytes() == forged[: parsed.length]
+    assert decrypt_and_verify(forged, identities=[BOB], signers=[ALICE.public_key]) == b"x"
+
+
+@pytest.mark.parametrize("digest", ["sha256", "sha384", "sha512"])
+@pytest.mark.parametrize("null", [True, False], ids=["NULL", "no NULL"])
+def test_signature_containers_of_other_peers(digest: str, *, null: bool) -> None:
+    """A container names its digest, with the NULL or without."""
+    oid = next(oid for oid, name in asn1.DIGESTS.items() if name == digest)
+    container = asn1.SignatureContainer(
+        digest=_hash(oid, null=null), signature=ALICE.sign(p.digest(b"data", digest))
+    )
+    verify(b"data", der.encode_der(container), ALICE.public_key)
+
+
+def test_containers_that_are_none() -> None:
+    """A bare signature, a trailing byte, an unknown digest and a long blob are refused."""
+    good = sign(b"data", ALICE)
+    sha512, sha224 = bytes.fromhex("03040203"), bytes.fromhex("03040204")
+    for bad in (b"", good[-64:], good + b"\x00", good.replace(sha512, sha224), bytes(5000)):
+        with pytest.raises(SignatureError):
+            verify(b"data", bad, ALICE.public_key)
