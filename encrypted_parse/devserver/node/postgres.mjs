@@ -21,12 +21,13 @@ const GUARD = `
 exec 3<&0
 "$@" </dev/null 3<&- &
 guarded=$!
-{ cat >/dev/null; kill -INT "$guarded"; } <&3 3<&- 2>/dev/null &
+{ read -r end; kill -INT "$guarded"; } <&3 3<&- 2>/dev/null &
 watcher=$!
 exec 3<&-
 wait "$guarded"
 status=$?
 kill "$watcher" 2>/dev/null
+wait "$watcher" 2>/dev/null
 exit "$status"
 `;
 
