@@ -4,7 +4,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench wheel clean
+.PHONY: help demo test lint bench vectors fuzz wheel clean
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -22,7 +22,7 @@ FIND_NODE = node=$$(command -v node || :); \
 	|| { echo 'make: no Node 18 or newer' >&2; exit 1; }
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s  %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s  %s\n", $$1, $$2}' Makefile
 
 demo: $(STAMP)  ## two users, one real local Parse Server, and what it gets to see
 	@$(BIN)/encrypted-parse demo
@@ -52,6 +52,13 @@ bench: $(STAMP)  ## print this machine's figures
 	@for script in tests/bench/*.py; do \
 		echo "bench: $$script"; $(BIN)/python "$$script" || exit 1; \
 	done
+
+vectors: $(STAMP)  ## run a file of test vectors: make vectors FILE=path
+	@$(BIN)/python tests/vectors/run.py $(if $(FILE),'$(FILE)')
+
+fuzz: $(STAMP)  ## feed mutated input to the parsers for 60 s (SECONDS=n for longer)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --group fuzz
+	@$(BIN)/python tests/fuzz/fuzz.py $(or $(SECONDS),60)
 
 wheel: $(STAMP)  ## build the wheel into dist/
 	@echo 'wheel: hatchling'

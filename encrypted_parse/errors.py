@@ -13,8 +13,11 @@ under "Raises:" of that call.
     │   ├── MalformedEnvelopeError
     │   ├── NotARecipientError
     │   ├── NotSignedError
+    │   ├── PlaintextTooLongError
     │   ├── SignerNotFoundError
-    │   └── TamperedEnvelopeError
+    │   ├── SourceSizeError
+    │   ├── TamperedEnvelopeError
+    │   └── UnknownEpochError
     ├── KeystoreError
     │   ├── KeystoreFileError
     │   ├── KeystorePermissionError
@@ -121,7 +124,7 @@ class SignatureError(EncryptedParseError):
 
 
 class EnvelopeError(EncryptedParseError):
-    """An envelope could not be opened. No plaintext was released."""
+    """An envelope could not be made or opened. No plaintext was released."""
 
 
 class MalformedEnvelopeError(EnvelopeError):
@@ -136,12 +139,42 @@ class NotSignedError(EnvelopeError):
     """Well formed and ours, but it carries no signature of the form asked for."""
 
 
+class PlaintextTooLongError(EnvelopeError):
+    """The format cannot carry so much in one message; nothing was encrypted.
+
+    Attributes:
+        limit_bytes: The longest plaintext that it can carry.
+    """
+
+    def __init__(self, size_bytes: int, limit_bytes: int, *, hint: str | None = None) -> None:
+        super().__init__(
+            f"the plaintext has {size_bytes} bytes; the limit is {limit_bytes} bytes", hint=hint
+        )
+        self.limit_bytes = limit_bytes
+
+
 class SignerNotFoundError(EnvelopeError):
     """It is signed, but by none of the keys that were offered."""
 
 
+class SourceSizeError(EnvelopeError):
+    """A stream was longer or shorter than announced, or changed while it was read."""
+
+
 class TamperedEnvelopeError(EnvelopeError):
     """Our stanza, the body, the footer, the padding or the signature failed its check."""
+
+
+class UnknownEpochError(EnvelopeError):
+    """A group message of an epoch whose ticket we do not hold.
+
+    Attributes:
+        epoch: The message's epoch.
+    """
+
+    def __init__(self, epoch: int, *, hint: str | None = None) -> None:
+        super().__init__(f"we hold no group ticket of the epoch {epoch}", hint=hint)
+        self.epoch = epoch
 
 
 # --- keystores ------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from encrypted_parse.crypto import PrivateKey, PublicKey, der
 from encrypted_parse.crypto import primitives as p
 from encrypted_parse.envelope.asn1 import CustomParam
 from encrypted_parse.envelope.header import Header, build_header
-from encrypted_parse.envelope.signed import KeySchedule, body_associated_data, open_stanza
+from encrypted_parse.envelope.recipient import open_stanza
+from encrypted_parse.envelope.signed import KeySchedule, body_associated_data
 from encrypted_parse.envelope.stanza import StanzaWriter
 
 
@@ -80,7 +81,8 @@ def split(envelope: bytes) -> tuple[bytes, bytes, bytes]:
 
 def stanzas_of(envelope: bytes) -> tuple[bytes, ...]:
     """Return the encoded stanzas; needs no key."""
-    return tuple(der.encode_der(entry) for entry in Header.from_bytes(envelope)._recipients)
+    recipients = Header.from_bytes(envelope).info.content_info.content.recipients
+    return tuple(der.encode_der(entry) for entry in der.members(recipients))
 
 
 def swap_stanzas(envelope: bytes, stanzas: Sequence[bytes]) -> bytes:

@@ -7,6 +7,6 @@ format, which turns an Ed25519 public key into the X25519 key that it receives d
 
 from __future__ import annotations
 
-from encrypted_parse.crypto.keys import KeyType, PrivateKey, PublicKey
+from encrypted_parse.crypto.keys import EphemeralKey, KeyType, PrivateKey, PublicKey
 
-__all__ = ["KeyType", "PrivateKey", "PublicKey"]
+__all__ = ["EphemeralKey", "KeyType", "PrivateKey", "PublicKey"]

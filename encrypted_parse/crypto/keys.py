@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from encrypted_parse.crypto.primitives import random_bytes
+from encrypted_parse.crypto.primitives import RandomSource, random_bytes
 from encrypted_parse.errors import KeyFormatError, NotPicklableError, SignatureError
 
 SEED_BYTES = 32
@@ -76,7 +76,7 @@ class PublicKey:
     can collide (section 11, item 5).
     """
 
-    __slots__ = ("_agreement", "_der", "key_id", "key_type")
+    __slots__ = ("_agreement", "_der", "_long_id", "_verifying", "key_id", "key_type")
 
     key_type: KeyType
     key_id: bytes  # SHA-512(encoding)[0:8]: selects, never authenticates
@@ -86,6 +86,8 @@ class PublicKey:
         self._der = key_type.public_prefix + raw
         self.key_id = hashlib.sha512(self._der).digest()[:KEY_ID_BYTES]
         self._agreement: X25519PublicKey | None = None
+        self._verifying: Ed25519PublicKey | None = None
+        self._long_id: bytes | None = None
 
     @classmethod
     def from_bytes(cls, der: bytes) -> PublicKey:
@@ -128,7 +130,9 @@ class PublicKey:
     @property
     def long_key_id(self) -> bytes:
         """The 32-byte identifier of peers that use SHA-256 identifiers (section 2.2)."""
-        return hashlib.sha256(self._der).digest()
+        if self._long_id is None:
+            self._long_id = hashlib.sha256(self._der).digest()
+        return self._long_id
 
     def verify(self, signature: bytes, data: bytes) -> None:
         """Check a raw 64-byte Ed25519 *signature* over *data*.
@@ -139,7 +143,9 @@ class PublicKey:
         if self.key_type is not KeyType.ED25519:
             raise SignatureError("a Curve25519 key cannot sign")
         try:
-            Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, data)
+            if self._verifying is None:
+                self._verifying = Ed25519PublicKey.from_public_bytes(self.raw)
+            self._verifying.verify(signature, data)
         except (InvalidSignature, ValueError) as error:
             raise SignatureError("the signature does not hold") from error
 
@@ -247,14 +253,16 @@ class PrivateKey:
             self._agreement = X25519PrivateKey.from_private_bytes(scalar)
         return self._agreement
 
-    def exchange(self, peer: PublicKey) -> bytes:
-        """Return the 32-byte X25519 secret shared with *peer*.
+    def exchange(self, point: bytes) -> bytes:
+        """Return the 32-byte X25519 secret shared with the owner of a raw *point* of our type.
 
         Raises:
-            KeyFormatError: *peer* is a point of small order; the secret would be all zero.
+            KeyFormatError: A point of small order (the secret would be all zero), or none.
         """
+        if self._key_type is KeyType.ED25519:
+            point = edwards_to_montgomery(point)
         try:
-            return self.agreement_key().exchange(peer.agreement_key())
+            return self.agreement_key().exchange(X25519PublicKey.from_public_bytes(point))
         except ValueError as error:
             raise KeyFormatError("the public key is a point of small order") from error
 
@@ -273,6 +281,60 @@ class PrivateKey:
         raise NotPicklableError(
             "a private key is not written into pickles", hint="use a keystore, or to_bytes()"
         )
+
+
+class EphemeralKey:
+    """One half of an agreement that is made for one message and then forgotten.
+
+    For an Ed25519 recipient the point that travels is an Ed25519 one (section 3). Only its
+    X25519 image takes part in the agreement, so the pair is made there and mapped back: half the
+    work of making an Ed25519 pair and its image, and the same distribution. ADR 4.
+    """
+
+    __slots__ = ("_private", "point")
+
+    point: bytes  # 32 bytes: what goes into the stanza
+
+    def __init__(self, key_type: KeyType, random: RandomSource = random_bytes) -> None:
+        self._private = X25519PrivateKey.from_private_bytes(random(SEED_BYTES))
+        self.point = self._private.public_key().public_bytes_raw()
+        if key_type is KeyType.ED25519:
+            self.point = montgomery_to_edwards(self.point, sign=random(1)[0] & 1)
+
+    def exchange(self, recipient: PublicKey) -> bytes:
+        """Return the 32-byte X25519 secret shared with *recipient*.
+
+        Raises:
+            KeyFormatError: *recipient* is a point of small order.
+        """
+        try:
+            return self._private.exchange(recipient.agreement_key())
+        except ValueError as error:
+            raise KeyFormatError("the public key is a point of small order") from error
+
+    def __repr__(self) -> str:
+        return f"<EphemeralKey {self.point.hex()}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklableError("an ephemeral key is not written into pickles")
+
+
+def montgomery_to_edwards(u: bytes, *, sign: int) -> bytes:
+    """Map an X25519 u-coordinate to an Ed25519 point: y = (u - 1) / (u + 1).
+
+    Both signs of x are points of the curve with that image; *sign* (0 or 1) chooses. The
+    inverse of `edwards_to_montgomery`.
+
+    Raises:
+        KeyFormatError: u = -1, which has no image.
+    """
+    value = int.from_bytes(u, "little") & (_SIGN_BIT - 1)
+    try:
+        inverse = pow(value + 1, -1, _P)
+    except ValueError as error:
+        raise KeyFormatError("the public key has no Ed25519 image") from error
+    y = (value - 1) * inverse % _P
+    return (y | sign << 255).to_bytes(POINT_BYTES, "little")
 
 
 def edwards_to_montgomery(point: bytes) -> bytes:

@@ -16,7 +16,6 @@ from attrs import field, frozen
 
 from encrypted_parse import envelope
 from encrypted_parse.crypto import PrivateKey, PublicKey
-from encrypted_parse.crypto import primitives as p
 from encrypted_parse.errors import (
     CardSignatureError,
     InvalidValueError,
@@ -25,7 +24,6 @@ from encrypted_parse.errors import (
     SignatureError,
 )
 
-CARD_ID_BYTES = 32  # SHA-512, cut
 CARD_VERSION = "5.0"
 SELF_SIGNER = "self"
 SERVICE_SIGNER = "virgil"
@@ -121,7 +119,7 @@ def parse_card(raw: Any, *, service_key: PublicKey | None) -> Card:  # noqa: ANN
     if service_key is not None:  # (5)
         _check_signature(raw, SERVICE_SIGNER, snapshot, service_key)
     return Card(
-        card_id=p.digest(snapshot)[:CARD_ID_BYTES].hex(),
+        card_id=envelope.card_id(snapshot),
         user_id=content["identity"],
         public_key=key,
         created_at=dt.datetime.fromtimestamp(content["created_at"], dt.UTC),

@@ -5,18 +5,39 @@ What any released version wrote, every later one reads.
 
 from __future__ import annotations
 
-from encrypted_parse.envelope.header import Header
-from encrypted_parse.envelope.signature import sign, verify
+from encrypted_parse.envelope.groups import GroupSession, GroupTicket, group_session_id
+from encrypted_parse.envelope.header import Form, Header
+from encrypted_parse.envelope.old_signed import (
+    DetachedEnvelope,
+    decrypt_then_verify,
+    decrypt_then_verify_detached,
+    sign_then_encrypt,
+    sign_then_encrypt_detached,
+)
+from encrypted_parse.envelope.plain import decrypt, encrypt
+from encrypted_parse.envelope.signature import card_id, sign, verify
 from encrypted_parse.envelope.signed import decrypt_and_verify, sign_and_encrypt
 from encrypted_parse.envelope.text import from_text, is_envelope, to_text
 
 __all__ = [
+    "DetachedEnvelope",
+    "Form",
+    "GroupSession",
+    "GroupTicket",
     "Header",
+    "card_id",
+    "decrypt",
     "decrypt_and_verify",
+    "decrypt_then_verify",
+    "decrypt_then_verify_detached",
+    "encrypt",
     "from_text",
+    "group_session_id",
     "is_envelope",
     "sign",
     "sign_and_encrypt",
+    "sign_then_encrypt",
+    "sign_then_encrypt_detached",
     "to_text",
     "verify",
 ]

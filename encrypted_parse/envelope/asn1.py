@@ -24,6 +24,7 @@ from encrypted_parse.crypto.der import (
 
 ED25519 = ObjectIdentifier("1.3.101.112")
 X25519 = ObjectIdentifier("1.3.101.110")
+SHA224 = ObjectIdentifier("2.16.840.1.101.3.4.2.4")
 SHA256 = ObjectIdentifier("2.16.840.1.101.3.4.2.1")
 SHA384 = ObjectIdentifier("2.16.840.1.101.3.4.2.2")
 SHA512 = ObjectIdentifier("2.16.840.1.101.3.4.2.3")
@@ -36,7 +37,7 @@ RANDOM_PADDING = ObjectIdentifier("1.3.6.1.4.1.54811.1.3")
 DATA = ObjectIdentifier("1.2.840.113549.1.7.1")
 ENVELOPED_DATA = ObjectIdentifier("1.2.840.113549.1.7.3")
 
-DIGESTS = {SHA256: "sha256", SHA384: "sha384", SHA512: "sha512"}
+DIGESTS = {SHA224: "sha224", SHA256: "sha256", SHA384: "sha384", SHA512: "sha512"}
 """Digests that a reader follows, with hashlib's names; writers use SHA-512."""
 
 

@@ -22,8 +22,13 @@ def padded_bytes(plaintext_bytes: int) -> int:
 
 def pad(plaintext: bytes, random: p.RandomSource = p.random_bytes) -> bytes:
     """Return plaintext || n random bytes || n as four bytes little-endian."""
-    count = padding_bytes(len(plaintext))
-    return b"".join((plaintext, random(count), count.to_bytes(LENGTH_BYTES, "little")))
+    return plaintext + suffix(len(plaintext), random)
+
+
+def suffix(plaintext_bytes: int, random: p.RandomSource = p.random_bytes) -> bytes:
+    """Return what follows a plaintext of that length: n random bytes || n."""
+    count = padding_bytes(plaintext_bytes)
+    return random(count) + count.to_bytes(LENGTH_BYTES, "little")
 
 
 def unpad(padded: bytes) -> bytes:

@@ -8,13 +8,25 @@ ephemeral point, so nothing is revealed that a stanza does not show anyway.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from encrypted_parse.crypto import KeyType, PrivateKey, PublicKey, der
+from encrypted_parse.crypto import EphemeralKey, KeyType, PrivateKey, PublicKey, der
 from encrypted_parse.crypto import primitives as p
+from encrypted_parse.crypto.keys import KEY_ID_BYTES
 from encrypted_parse.envelope import asn1
-from encrypted_parse.errors import KeyFormatError, MalformedEnvelopeError, TamperedEnvelopeError
+from encrypted_parse.errors import (
+    EnvelopeError,
+    KeyFormatError,
+    MalformedEnvelopeError,
+    TamperedEnvelopeError,
+)
 
 CONTENT_KEY_BYTES = 32  # section 3
+MAX_RECIPIENTS = 1024  # bounds work on hostile input; npm's own sort makes more impractical
+_RECIPIENT_VERSION = 2
+_SEQUENCE = b"\x30"
+_POINT_BYTES = 32
 _MAC_BYTES = 48  # HMAC-SHA-384
 _SEALED_BYTES = 48  # the content key and one full PKCS#7 block
 _FULL_PADDING_BLOCK = bytes([p.AES_BLOCK_BYTES]) * p.AES_BLOCK_BYTES
@@ -23,41 +35,98 @@ _OID_OF = {KeyType.ED25519: asn1.ED25519, KeyType.CURVE25519: asn1.X25519}
 _TYPE_OF = {oid: key_type for key_type, oid in _OID_OF.items()}
 
 
-@functools.cache
-def _template(key_type: KeyType, id_bytes: int) -> tuple[bytes, ...]:
-    """Encode the declared structure once around markers, and return what lies between them.
-
-    The parts that differ from stanza to stanza have fixed lengths, so the rest of the DER never
-    changes. Order of the gaps: recipient id, ephemeral point, MAC, IV, wrapped key.
-    """
-    markers = [
-        bytes([0xA0 + index]) * length
-        for index, length in enumerate(
-            (id_bytes, p.AES_KEY_BYTES, _MAC_BYTES, p.AES_BLOCK_BYTES, _SEALED_BYTES)
-        )
-    ]
-    algorithm = asn1.BareAlgorithm(algorithm=_OID_OF[key_type])
+def _encode_envelope(
+    key_type: KeyType, point: bytes, mac: bytes, initial: bytes, sealed: bytes
+) -> bytes:
     envelope = asn1.KeyEnvelope(
         version=0,
-        ephemeral=asn1.Spki(algorithm=algorithm, point=der.BitString(markers[1], 0)),
+        ephemeral=asn1.Spki(
+            algorithm=asn1.BareAlgorithm(algorithm=_OID_OF[key_type]),
+            point=der.BitString(point, 0),
+        ),
         kdf=asn1.KdfAlgorithm(algorithm=asn1.KDF2, digest=asn1.SHA384_WRITTEN),
-        mac=asn1.EnvelopeMac(algorithm=asn1.SHA384_WRITTEN, mac=markers[2]),
+        mac=asn1.EnvelopeMac(algorithm=asn1.SHA384_WRITTEN, mac=mac),
         key=asn1.WrappedKey(
-            cipher=asn1.CipherAlgorithm(algorithm=asn1.AES256_CBC, parameters=markers[3]),
-            sealed=markers[4],
+            cipher=asn1.CipherAlgorithm(algorithm=asn1.AES256_CBC, parameters=initial),
+            sealed=sealed,
         ),
     )
+    return der.encode_der(envelope)
+
+
+def _encode_recipient(key_type: KeyType, recipient_id: bytes, *envelope: bytes) -> bytes:
     recipient = asn1.WrittenRecipientInfo(
-        version=2,
-        recipient_id=markers[0],
-        algorithm=algorithm,
-        envelope=der.encode_der(envelope),
+        version=_RECIPIENT_VERSION,
+        recipient_id=recipient_id,
+        algorithm=asn1.BareAlgorithm(algorithm=_OID_OF[key_type]),
+        envelope=_encode_envelope(key_type, *envelope),
     )
-    rest, parts = der.encode_der(recipient), []
-    for marker in markers:
-        part, rest = rest.split(marker, 1)
-        parts.append(part)
-    return (*parts, rest)
+    return der.encode_der(recipient)
+
+
+_ENVELOPE_HOLES = (_POINT_BYTES, _MAC_BYTES, p.AES_BLOCK_BYTES, _SEALED_BYTES)
+
+
+@functools.cache
+def _envelope_frame(key_type: KeyType) -> der.Frame:
+    """Return the form in which every writer of AES-CBC envelopes writes them."""
+    return der.Frame(functools.partial(_encode_envelope, key_type), *_ENVELOPE_HOLES)
+
+
+@functools.cache
+def _recipient_frame(key_type: KeyType, id_bytes: int) -> der.Frame:
+    """Return that of the whole stanza."""
+    encode = functools.partial(_encode_recipient, key_type)
+    return der.Frame(encode, id_bytes, *_ENVELOPE_HOLES)
+
+
+class Stanza(NamedTuple):
+    """One entry of the recipient list.
+
+    `algorithm` is the recipient key's, None where it has parameters, as keys of other kinds do.
+    """
+
+    recipient_id: bytes
+    algorithm: der.ObjectIdentifier | None
+    envelope: bytes
+
+    @classmethod
+    def read(cls, entry: der.TLV | bytes) -> Stanza | None:
+        """Read an entry as parsed, or as the bytes of the usual length; None if of another kind.
+
+        Raises:
+            ValueError: It does not parse.
+        """
+        if isinstance(entry, bytes):
+            parts = _USUAL_FRAME.match(entry)
+            if parts is not None:
+                return cls(parts[0], asn1.ED25519, parts[1])
+            return cls._interpret(der.decode_der(asn1.RecipientInfo, entry))
+        if entry.tag_bytes != _SEQUENCE:
+            return None  # password recipients and the like carry a context tag
+        return cls._interpret(entry.parse(asn1.RecipientInfo))
+
+    @classmethod
+    def _interpret(cls, info: asn1.RecipientInfo) -> Stanza:
+        if info.version != _RECIPIENT_VERSION:
+            raise ValueError("recipient version")
+        return cls(info.recipient_id, asn1.bare_algorithm(info.algorithm), info.envelope)
+
+
+def _encode_usual(recipient_id: bytes, envelope: bytes) -> bytes:
+    recipient = asn1.WrittenRecipientInfo(
+        version=_RECIPIENT_VERSION,
+        recipient_id=recipient_id,
+        algorithm=asn1.BareAlgorithm(algorithm=asn1.ED25519),
+        envelope=envelope,
+    )
+    return der.encode_der(recipient)
+
+
+# An Ed25519 recipient with a short identifier and an AES-CBC envelope: nearly every stanza.
+_USUAL_FRAME = der.Frame(_encode_usual, KEY_ID_BYTES, _envelope_frame(KeyType.ED25519).length)
+USUAL_STANZA_BYTES = _USUAL_FRAME.length
+USUAL_STANZA_START = _USUAL_FRAME.fill(b"", b"")[:3]  # tag and length
 
 
 class StanzaWriter:
@@ -66,7 +135,7 @@ class StanzaWriter:
     def __init__(self, content_key: bytes, random: p.RandomSource = p.random_bytes) -> None:
         self._content_key = content_key + _FULL_PADDING_BLOCK
         self._random = random
-        self._ephemeral: dict[KeyType, PrivateKey] = {}
+        self._ephemeral: dict[KeyType, EphemeralKey] = {}
 
     def wrap(self, recipient: PublicKey, *, long_id: bool = False) -> bytes:
         """Return the encoded KeyTransRecipientInfo for *recipient*.
@@ -76,66 +145,68 @@ class StanzaWriter:
         Raises:
             KeyFormatError: *recipient* is a point of small order.
         """
-        ephemeral = self._ephemeral.get(recipient.key_type)
+        key_type = recipient.key_type
+        ephemeral = self._ephemeral.get(key_type)
         if ephemeral is None:
-            ephemeral = PrivateKey(recipient.key_type, self._random(p.AES_KEY_BYTES))
-            self._ephemeral[recipient.key_type] = ephemeral
+            ephemeral = self._ephemeral[key_type] = EphemeralKey(key_type, self._random)
         aes_key, mac_key = _derive(ephemeral.exchange(recipient), _MAC_BYTES, "sha384", 1)
         iv = self._random(p.AES_BLOCK_BYTES)
         sealed = p.cbc_encrypt_blocks(aes_key, iv, self._content_key)
         recipient_id = recipient.long_key_id if long_id else recipient.key_id
-        parts = _template(recipient.key_type, len(recipient_id))
-        return b"".join(
-            (
-                parts[0],
-                recipient_id,
-                parts[1],
-                ephemeral.public_key.raw,
-                parts[2],
-                p.mac(mac_key, sealed, "sha384"),
-                parts[3],
-                iv,
-                parts[4],
-                sealed,
-                parts[5],
-            )
+        return _recipient_frame(key_type, len(recipient_id)).fill(
+            recipient_id, ephemeral.point, p.mac(mac_key, sealed, "sha384"), iv, sealed
         )
 
 
-def unwrap(stanza: asn1.RecipientInfo, key: PrivateKey) -> bytes:
+def wrap_for_all(
+    recipients: Iterable[PublicKey],
+    content_key: bytes,
+    random: p.RandomSource = p.random_bytes,
+    *,
+    long_ids: bool = False,
+) -> list[bytes]:
+    """Return one encoded stanza for each different key of *recipients*.
+
+    Raises:
+        EnvelopeError: No recipient, or more than 1,024.
+        KeyFormatError: A recipient's key is unusable.
+    """
+    unique = dict.fromkeys(recipients)
+    if not 0 < len(unique) <= MAX_RECIPIENTS:
+        raise EnvelopeError(f"an envelope has 1 to {MAX_RECIPIENTS} recipients")
+    writer = StanzaWriter(content_key, random)
+    return [writer.wrap(recipient, long_id=long_ids) for recipient in unique]
+
+
+def unwrap(stanza: Stanza, key: PrivateKey) -> bytes:
     """Return the 32-byte content key of the *stanza* that names *key*.
 
-    Accepts every envelope that E3Kit's peers write: AES-CBC and AES-GCM, SHA-256/384/512, KDF1
-    and KDF2.
+    Accepts every envelope that E3Kit's peers write: AES-CBC and AES-GCM, SHA-2 of every length,
+    KDF1 and KDF2.
 
     Raises:
         MalformedEnvelopeError: The stanza is not a key envelope.
         TamperedEnvelopeError: It was made for another key, or a byte differs.
     """
     try:
-        envelope = der.decode_der(asn1.KeyEnvelope, stanza.envelope)
-        ephemeral = _read_ephemeral(envelope.ephemeral)
-        kdf_digest, first_counter = _read_kdf(envelope.kdf)
-        mac_digest = asn1.digest_name(envelope.mac.algorithm)
-        nonce = asn1.cipher_nonce(envelope.key.cipher)
-        if envelope.version != 0 or asn1.bare_algorithm(stanza.algorithm) != _OID_OF[key.key_type]:
-            raise ValueError("version or key type")
+        if stanza.algorithm != _OID_OF[key.key_type]:
+            raise ValueError("key type")
+        envelope = _read_envelope(stanza.envelope, key.key_type)
     except ValueError as error:
         raise MalformedEnvelopeError("our stanza is not a key envelope") from error
-    if ephemeral.key_type is not key.key_type:
-        raise MalformedEnvelopeError("our stanza's ephemeral key is of another type")
-
     try:
-        secret = key.exchange(ephemeral)
+        secret = key.exchange(envelope.point)
     except KeyFormatError as error:
         raise TamperedEnvelopeError("our stanza's ephemeral key is unusable") from error
     # The MAC key is as long as the digest of the MAC (section 3, accepted variations).
-    mac_bytes = p.digest_bytes(mac_digest)
-    aes_key, mac_key = _derive(secret, mac_bytes, kdf_digest, first_counter)
-    sealed = envelope.key.sealed
-    if not p.constant_time_equal(p.mac(mac_key, sealed, mac_digest), envelope.mac.mac):
+    aes_key, mac_key = _derive(
+        secret, p.digest_bytes(envelope.mac_digest), envelope.kdf_digest, envelope.first_counter
+    )
+    if not p.constant_time_equal(
+        p.mac(mac_key, envelope.sealed, envelope.mac_digest), envelope.mac
+    ):
         raise TamperedEnvelopeError("our stanza failed its authentication")
-    return _open_key(envelope.key.cipher.algorithm, aes_key, nonce, sealed)
+    return _open_key(envelope, aes_key)
 
 
 def _derive(secret: bytes, mac_bytes: int, digest: str, counter: int) -> tuple[bytes, bytes]:
@@ -143,32 +214,64 @@ def _derive(secret: bytes, mac_bytes: int, digest: str, counter: int) -> tuple[b
     return okm[: p.AES_KEY_BYTES], okm[p.AES_KEY_BYTES :]
 
 
-def _read_ephemeral(spki: asn1.Spki) -> PublicKey:
-    key_type = _TYPE_OF.get(spki.algorithm.algorithm)
-    raw = spki.point.as_bytes()
-    if key_type is None or spki.point.padding_bits() or len(raw) != p.AES_KEY_BYTES:
+class _Envelope:
+    """What a key envelope says, whichever way it says it; the defaults are what is written."""
+
+    __slots__ = (
+        "cipher",
+        "first_counter",
+        "kdf_digest",
+        "mac",
+        "mac_digest",
+        "nonce",
+        "point",
+        "sealed",
+    )
+
+    def __init__(self, point: bytes, mac: bytes, nonce: bytes, sealed: bytes) -> None:
+        self.point, self.mac, self.nonce, self.sealed = point, mac, nonce, sealed
+        self.kdf_digest = self.mac_digest = "sha384"
+        self.first_counter = 1
+        self.cipher = asn1.AES256_CBC
+
+
+def _read_envelope(encoded: bytes, key_type: KeyType) -> _Envelope:
+    usual = _envelope_frame(key_type).match(encoded)
+    if usual is not None:
+        return _Envelope(*usual)
+    parsed = der.decode_der(asn1.KeyEnvelope, encoded)
+    spki, kdf = parsed.ephemeral, parsed.kdf
+    point = spki.point.as_bytes()
+    if parsed.version != 0:
+        raise ValueError("version")
+    if _TYPE_OF.get(spki.algorithm.algorithm) is not key_type:
+        raise ValueError("the ephemeral key is of another type")
+    if spki.point.padding_bits() or len(point) != _POINT_BYTES:
         raise ValueError("ephemeral key")
-    return PublicKey(key_type, raw)
-
-
-def _read_kdf(kdf: asn1.KdfAlgorithm) -> tuple[str, int]:
     if kdf.digest is None or kdf.algorithm not in (asn1.KDF1, asn1.KDF2):
         raise ValueError("unknown KDF")
-    return asn1.digest_name(kdf.digest), 1 if kdf.algorithm == asn1.KDF2 else 0
+    cipher = parsed.key.cipher
+    envelope = _Envelope(point, parsed.mac.mac, asn1.cipher_nonce(cipher), parsed.key.sealed)
+    envelope.kdf_digest = asn1.digest_name(kdf.digest)
+    envelope.mac_digest = asn1.digest_name(parsed.mac.algorithm)
+    envelope.first_counter = 1 if kdf.algorithm == asn1.KDF2 else 0
+    envelope.cipher = cipher.algorithm
+    return envelope
 
 
-def _open_key(algorithm: der.ObjectIdentifier, key: bytes, nonce: bytes, sealed: bytes) -> bytes:
-    if algorithm == asn1.AES256_GCM and len(nonce) == p.GCM_NONCE_BYTES:
-        content_key = p.gcm_decrypt(key, nonce, sealed)
-    elif (
-        algorithm == asn1.AES256_CBC
-        and len(nonce) == p.AES_BLOCK_BYTES
-        and len(sealed) == _SEALED_BYTES
-    ):
+def _open_key(envelope: _Envelope, key: bytes) -> bytes:
+    nonce, sealed = envelope.nonce, envelope.sealed
+    if envelope.cipher == asn1.AES256_CBC:
+        if len(nonce) != p.AES_BLOCK_BYTES or len(sealed) != _SEALED_BYTES:
+            raise MalformedEnvelopeError("our stanza is not a key envelope")
         padded = p.cbc_decrypt_blocks(key, nonce, sealed)
         content_key, padding = padded[:CONTENT_KEY_BYTES], padded[CONTENT_KEY_BYTES:]
         if not p.constant_time_equal(padding, _FULL_PADDING_BLOCK):
             raise TamperedEnvelopeError("our stanza failed its authentication")
+    elif envelope.cipher == asn1.AES256_GCM:
+        if len(nonce) != p.GCM_NONCE_BYTES:
+            raise MalformedEnvelopeError("our stanza is not a key envelope")
+        content_key = p.gcm_decrypt(key, nonce, sealed)
     else:
         raise MalformedEnvelopeError("our stanza uses an unknown cipher")
     if len(content_key) != CONTENT_KEY_BYTES:

@@ -209,7 +209,7 @@ def test_altered_data_size(change: int) -> None:
 
 
 SIGNED_DIGEST = body_associated_data()
-OTHER_DIGESTS = {"sha256": 1, "sha384": 2}
+OTHER_DIGESTS = {"sha224": 4, "sha256": 1, "sha384": 2}
 
 
 @pytest.mark.parametrize("arc", OTHER_DIGESTS.values(), ids=OTHER_DIGESTS)
@@ -220,7 +220,7 @@ def test_altered_digest(arc: int) -> None:
         _read(_write().replace(SIGNED_DIGEST, altered))
 
 
-@pytest.mark.parametrize("arc", [4, 5, 0x7F], ids=["sha224", "sha512-224", "unknown"])
+@pytest.mark.parametrize("arc", [5, 0x7F], ids=["sha512-224", "unknown"])
 def test_unknown_digest(arc: int) -> None:
     """A digest that the format does not allow is malformed, before any key is used."""
     altered = SIGNED_DIGEST[:-3] + bytes((arc,)) + SIGNED_DIGEST[-2:]
@@ -618,7 +618,7 @@ def test_old_form_is_not_read() -> None:
         asn1.CustomParam(key=OLD_SIGNATURE_PARAM, value=der.Variant(sign(text, ALICE), "bytes")),
         asn1.CustomParam(key=OLD_SIGNER_PARAM, value=der.Variant(ALICE.public_key.key_id, "bytes")),
     )
-    with pytest.raises(NotSignedError, match="old form"):
+    with pytest.raises(NotSignedError, match="old signed form"):
         _read(_plain(text, *params))
 
 

@@ -33,6 +33,9 @@ ARGUMENTS: dict[str, Any] = {
     "user_ids": ["u1", "u2"],
     "code": 101,
     "status": 400,
+    "epoch": 1,
+    "size_bytes": 2,
+    "limit_bytes": 1,
 }
 
 

@@ -16,10 +16,12 @@ import pytest
 import encrypted_parse
 from encrypted_parse import EncryptedClient, MemoryKeystore, Model, encrypted, only_me
 from encrypted_parse.client import UserClient
-from encrypted_parse.crypto import KeyType, PrivateKey
+from encrypted_parse.crypto import EphemeralKey, KeyType, PrivateKey, der
+from encrypted_parse.crypto.imports import _Algorithm, _PrivateKeyInfo
 from encrypted_parse.devserver import Database, DevServer
 from encrypted_parse.devserver.secrets import ServerSecrets
 from encrypted_parse.directory.tokens import Token, TokenProvider
+from encrypted_parse.envelope import GroupSession, GroupTicket
 from encrypted_parse.envelope.signed import KeySchedule
 from encrypted_parse.envelope.stanza import StanzaWriter
 from encrypted_parse.errors import EncryptedParseError
@@ -27,6 +29,7 @@ from encrypted_parse.keystore import FileKeystore
 from encrypted_parse.keystore.port import StoredKey
 from encrypted_parse.parse import BatchOperation, ParseApp, ParseClient, UserSession
 from encrypted_parse.transport import FakeTransport, HttpRequest, HttpResponse
+from encrypted_parse.virgil_crypto import KeyPair
 
 ROOT = Path(encrypted_parse.__file__).parent
 
@@ -93,6 +96,11 @@ def _token_provider() -> TokenProvider:
     return provider
 
 
+def _private_key_info() -> _PrivateKeyInfo:
+    algorithm = _Algorithm(oid=der.ObjectIdentifier("1.3.101.112"))
+    return _PrivateKeyInfo(version=0, algorithm=algorithm, private_key=SEED, attributes=None)
+
+
 def _server_secrets() -> ServerSecrets:
     return ServerSecrets(
         application_id="app",
@@ -139,12 +147,17 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
         "POST", "https://parse.invalid/1", {"x-token": TEXT}, {"where": TEXT}, TEXT.encode()
     ),
     "HttpResponse": lambda _: HttpResponse(200, {"x-token": TEXT}, TEXT.encode()),
+    "EphemeralKey": lambda _: EphemeralKey(KeyType.ED25519, lambda count: SEED[:count]),
+    "GroupSession": lambda _: GroupSession([GroupTicket(bytes(32), 0, SEED)]),
+    "GroupTicket": lambda _: GroupTicket(bytes(32), 0, SEED),
+    "KeyPair": lambda _: KeyPair(KEY, KEY.public_key),
     "KeySchedule": lambda _: KeySchedule(SEED),
     "MemoryKeystore": lambda _: _memory_keystore(),
     "Note": lambda _: Note(author_id="u1", body=TEXT),
     "ParseApp": lambda _: _app(),
     "ParseClient": lambda _: ParseClient(_app(), _transport(), TEXT),
     "PrivateKey": lambda _: KEY,
+    "_PrivateKeyInfo": lambda _: _private_key_info(),
     "ServerSecrets": lambda _: _server_secrets(),
     "StanzaWriter": lambda _: StanzaWriter(SEED),
     "StoredKey": lambda _: StoredKey("u1", KEY),
@@ -162,6 +175,7 @@ PICKLES = {
     "KeySchedule",
     "ParseApp",
     "StanzaWriter",
+    "_PrivateKeyInfo",
 }
 
 SECRET_NAME = re.compile(

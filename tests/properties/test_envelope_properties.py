@@ -306,7 +306,7 @@ def test_damaged_key_envelopes(data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(stanza.envelope) - 1))
     stretch = data.draw(st.binary(min_size=1, max_size=4))
     changed = stanza.envelope[:place] + stretch + stanza.envelope[place + len(stretch) :]
-    stanza.envelope = changed
+    stanza = stanza._replace(envelope=changed)
     with contextlib.suppress(EnvelopeError):
         # The IV is outside the MAC: only the body's tag notices (section 11, item 4).
         assert len(unwrap(stanza, BOB)) == len(content_key)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from encrypted_parse.crypto import KeyType, PrivateKey, PublicKey
+from encrypted_parse.crypto import KeyType, PrivateKey, PublicKey, der
 from encrypted_parse.crypto import primitives as p
 from encrypted_parse.crypto.keys import edwards_to_montgomery
 from encrypted_parse.envelope import (
@@ -24,12 +24,12 @@ from encrypted_parse.envelope import (
 )
 from encrypted_parse.envelope.header import Header, build_header
 from encrypted_parse.envelope.padding import padded_bytes, unpad
+from encrypted_parse.envelope.recipient import open_stanza
 from encrypted_parse.envelope.signature import CONTAINER_BYTES
 from encrypted_parse.envelope.signed import (
     KeySchedule,
     body_associated_data,
     build_footer,
-    open_stanza,
 )
 from encrypted_parse.errors import (
     EncryptedParseError,
@@ -261,7 +261,8 @@ def test_headers_are_built_alike(vector: Vector) -> None:
     """Our writer, given the peer's stanzas, builds the peer's header."""
     message = _bytes(vector["message"])
     header = Header.from_bytes(message)
-    stanzas = [_wrap(entry.data) for entry in header._recipients]
+    members = der.members(header.info.content_info.content.recipients)
+    stanzas = [_wrap(entry.data) for entry in members]
     built = build_header(
         stanzas[::-1], header.nonce, data_size=header.data_size, padded=header.padded
     )
@@ -298,7 +299,7 @@ def test_intermediates_of_the_stanza(vector: Vector) -> None:
     point = bytes.fromhex(expected["ephemeral_ed25519_public_hex"])
     assert point in stanza.envelope
     assert edwards_to_montgomery(point).hex() == expected["ephemeral_x25519_public_hex"]
-    secret = reader.exchange(PublicKey(KeyType.ED25519, point))
+    secret = reader.exchange(point)
     assert secret.hex() == expected["shared_secret_hex"]
     assert p.kdf2(secret, 80, "sha384").hex() == expected["kdf2_output_hex"]
     assert open_stanza(header, [reader]).hex() == expected["master_key_hex"]
