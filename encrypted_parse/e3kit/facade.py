@@ -19,6 +19,7 @@ from encrypted_parse.directory import (
     CardChain,
     new_card,
 )
+from encrypted_parse.e3kit.files import FileVerbs
 from encrypted_parse.errors import (
     AlreadyRegisteredError,
     DirectoryRefusedError,
@@ -30,7 +31,7 @@ from encrypted_parse.errors import (
 from encrypted_parse.keystore import Keystore
 
 
-class E3Kit:
+class E3Kit(FileVerbs):
     """One user's keys and the directory, behind E3Kit's verbs.
 
     Thread-safe: it holds no state of its own beside what keystore and directory keep.
@@ -44,6 +45,7 @@ class E3Kit:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__(self._own_key)
         self.user_id = user_id
         self._directory = directory
         self._keystore = keystore
@@ -185,13 +187,45 @@ class E3Kit:
         signer = self._own_key().public_key if sender is None else sender.public_key
         if isinstance(data, bytes):
             return self.open(data, [signer])
-        plaintext = self.open(envelope.from_text(data), [signer])
-        try:
-            return plaintext.decode("utf-8")
-        except UnicodeDecodeError:
-            # `from None`: the original error carries the plaintext.
-            message = "the decrypted value is not text"
-            raise MalformedEnvelopeError(message, hint="pass bytes to get bytes") from None
+        return _to_text(self.open(envelope.from_text(data), [signer]))
+
+    @overload
+    def encrypt(self, data: str, recipients: Iterable[Card] = ()) -> str: ...
+    @overload
+    def encrypt(self, data: bytes, recipients: Iterable[Card] = ()) -> bytes: ...
+    def encrypt(self, data: str | bytes, recipients: Iterable[Card] = ()) -> str | bytes:
+        """Do as `auth_encrypt` in the **old** signed form, for clients that only read that.
+
+        Its header shows the signature, with which anybody can test guesses of the text.
+
+        Raises:
+            PrivateKeyNotFoundError: This machine holds no private key of the user.
+        """
+        own = self._own_key()
+        keys = [*(card.public_key for card in recipients), own.public_key]
+        plaintext = data.encode("utf-8") if isinstance(data, str) else data
+        sealed = envelope.sign_then_encrypt(plaintext, signer=own, recipients=keys)
+        return envelope.to_text(sealed) if isinstance(data, str) else sealed
+
+    @overload
+    def decrypt(self, data: str, sender: Card | None = None) -> str: ...
+    @overload
+    def decrypt(self, data: bytes, sender: Card | None = None) -> bytes: ...
+    def decrypt(self, data: str | bytes, sender: Card | None = None) -> str | bytes:
+        """Open what *sender* encrypted for us with `encrypt`; without one, what we did.
+
+        Raises:
+            EnvelopeError: See `envelope.decrypt_then_verify`.
+            PrivateKeyNotFoundError: This machine holds no private key of the user.
+        """
+        own = self._own_key()
+        sealed = data if isinstance(data, bytes) else envelope.from_text(data)
+        plaintext = envelope.decrypt_then_verify(
+            sealed,
+            identities=[own],
+            signers=[own.public_key if sender is None else sender.public_key],
+        )
+        return plaintext if isinstance(data, bytes) else _to_text(plaintext)
 
     def seal(self, plaintext: bytes, recipients: Sequence[PublicKey]) -> bytes:
         """Return a padded envelope for exactly *recipients*, signed by us."""
@@ -220,3 +254,12 @@ class E3Kit:
             f"the user {self.user_id!r} is registered, and the key is not on this machine",
             hint="bring the key file of the machine that registered into this one's keystore",
         )
+
+
+def _to_text(plaintext: bytes) -> str:
+    try:
+        return plaintext.decode("utf-8")
+    except UnicodeDecodeError:
+        # `from None`: the original error carries the plaintext.
+        message = "the decrypted value is not text"
+        raise MalformedEnvelopeError(message, hint="pass bytes to get bytes") from None

@@ -19,6 +19,7 @@ from encrypted_parse.envelope.signed import (
     verify_footer,
 )
 from encrypted_parse.errors import MalformedEnvelopeError, TamperedEnvelopeError
+from encrypted_parse.streams.hashing import StreamHasher
 from encrypted_parse.streams.source import CHUNK_BYTES, File, Progress, Source, opened
 from encrypted_parse.streams.target import replaced
 
@@ -51,8 +52,7 @@ def decrypt_file(
     with opened(source, progress) as stream, replaced(target, private=True) as file:
         header = _read_header(stream)
         if header.form is Form.SIGN_AND_ENCRYPT:
-            digest = header.digest or "sha512"
-            _read_signed(stream, file, header, identities, p.hasher(digest))
+            _read_signed(stream, file, header, identities, None)
         else:
             _read_plain(stream, file, header, identities, None)
 
@@ -77,9 +77,9 @@ def decrypt_then_verify_file(
     with opened(source, progress) as stream, replaced(target, private=True) as file:
         header = _read_header(stream)
         container = read_container(header)
-        hasher = p.hasher(container.digest)
-        _read_plain(stream, file, header, identities, hasher)
-        verify_container(header, container, hasher.digest(), signers)
+        with StreamHasher(container.digest) as hasher:
+            _read_plain(stream, file, header, identities, hasher)
+            verify_container(header, container, hasher.digest(), signers)
 
 
 def decrypt_and_verify_file(
@@ -100,9 +100,9 @@ def decrypt_and_verify_file(
     """
     with opened(source, progress) as stream, replaced(target, private=True) as file:
         header = _read_header(stream)
-        hasher = p.hasher(require_signed_form(header))
-        footer = _read_signed(stream, file, header, identities, hasher)
-        verify_footer(footer, hasher.digest(), signers)
+        with StreamHasher(require_signed_form(header)) as hasher:
+            footer = _read_signed(stream, file, header, identities, hasher)
+            verify_footer(footer, hasher.digest(), signers)
 
 
 def decrypt_shared_file(
@@ -138,7 +138,7 @@ def _read_signed(
     file: BinaryIO,
     header: Header,
     identities: Sequence[PrivateKey],
-    hasher: p.Hasher,
+    hasher: StreamHasher | None,
 ) -> bytes:
     """Decrypt the body into *file* and return the footer; its signature is still to be checked."""
     if header.data_size is None or header.digest is None:
@@ -168,7 +168,7 @@ def _read_plain(
     file: BinaryIO,
     header: Header,
     identities: Sequence[PrivateKey],
-    hasher: p.Hasher | None,
+    hasher: StreamHasher | None,
 ) -> None:
     require_direct_key(header)
     cipher = p.GcmDecryptor(open_stanza(header, identities), header.nonce)
@@ -186,18 +186,20 @@ class _Body:
     """Decrypts into a private file; what may be padding is held back until the tag was checked."""
 
     def __init__(
-        self, file: BinaryIO, cipher: p.GcmDecryptor, hasher: p.Hasher | None, *, padded: bool
+        self, file: BinaryIO, cipher: p.GcmDecryptor, hasher: StreamHasher | None, *, padded: bool
     ) -> None:
         self._file = file
         self._cipher = cipher
         self._hasher = hasher
         self._padded = padded
-        self._buffer = memoryview(bytearray(CHUNK_BYTES))
+        self._buffers = [memoryview(bytearray(CHUNK_BYTES)) for _ in range(2)]
         self._held = _HeldBack(_LONGEST_PADDING if padded else 0, self._release)
 
     def decrypt(self, chunk: memoryview) -> None:
         """Decrypt the next piece, of 1 MiB at the most."""
-        self._held.push(self._buffer[: self._cipher.update_into(chunk, self._buffer)])
+        self._buffers.reverse()  # the other one may still be hashed
+        buffer = self._buffers[0]
+        self._held.push(buffer[: self._cipher.update_into(chunk, buffer)])
 
     def finish(self) -> None:
         """Remove the padding of a body whose tag holds.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from encrypted_parse.crypto import PrivateKey, PublicKey
-from encrypted_parse.crypto import primitives as p
 from encrypted_parse.envelope.signature import SignatureContainer, sign_digest
+from encrypted_parse.streams.hashing import StreamHasher
 from encrypted_parse.streams.source import File, Progress, Source, opened
 
 
@@ -35,7 +35,7 @@ def verify_file(
 
 def digest_source(source: Source, algorithm: str = "sha512") -> bytes:
     """Return the digest of the rest of *source*."""
-    hasher = p.hasher(algorithm)
-    for chunk in source.chunks():
-        hasher.update(chunk)
-    return hasher.digest()
+    with StreamHasher(algorithm) as hasher:
+        for chunk in source.chunks():
+            hasher.update(chunk)
+        return hasher.digest()

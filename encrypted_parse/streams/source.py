@@ -31,7 +31,7 @@ class Source:
     def __init__(self, file: BinaryIO, progress: Progress | None) -> None:
         self._file = file
         self._progress = progress
-        self._buffer = memoryview(bytearray(CHUNK_BYTES))
+        self._buffers = [memoryview(bytearray(CHUNK_BYTES)) for _ in range(2)]
         self._read_into: Callable[[memoryview], int | None]
         self._read_into = getattr(file, "readinto", None) or functools.partial(_by_read, file)
         self._done = 0
@@ -40,16 +40,19 @@ class Source:
     def chunks(self, limit: int | None = None) -> Iterator[memoryview]:
         """Yield the rest of the source, or its next *limit* bytes, in pieces up to 1 MiB.
 
-        Each piece is valid until the next is asked for. Stops early where the source ends.
+        Each piece is valid until the next but one is asked for. Stops early where the source
+        ends.
         """
         left = limit
         while left is None or left > 0:
             wanted = CHUNK_BYTES if left is None else min(CHUNK_BYTES, left)
-            count = self._fill(self._buffer[:wanted])
+            self._buffers.reverse()
+            buffer = self._buffers[0]
+            count = self._fill(buffer[:wanted])
             if count == 0:
                 return
             left = None if left is None else left - count
-            yield self._buffer[:count]
+            yield buffer[:count]
             self._done += count
             if self._progress is not None:
                 self._progress(self._done, self._total)

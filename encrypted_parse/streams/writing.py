@@ -22,6 +22,7 @@ from encrypted_parse.envelope.signed import (
 )
 from encrypted_parse.envelope.stanza import CONTENT_KEY_BYTES, wrap_for_all
 from encrypted_parse.errors import PlaintextTooLongError, SourceSizeError
+from encrypted_parse.streams.hashing import StreamHasher
 from encrypted_parse.streams.signing import digest_source
 from encrypted_parse.streams.source import CHUNK_BYTES, File, Progress, Source, opened
 from encrypted_parse.streams.target import replaced
@@ -72,12 +73,15 @@ def sign_then_encrypt_file(
         KeyFormatError: *signer* cannot sign.
     """
     require_signing_key(signer)
-    with opened(source, progress) as stream, replaced(target, private=False) as file:
+    with (
+        opened(source, progress) as stream,
+        replaced(target, private=False) as file,
+        StreamHasher() as hasher,
+    ):
         stream.expect_passes(2)
         digest = digest_source(stream)
         stream.rewind()
         params = signature_params(sign_digest(digest, signer), None)
-        hasher = p.hasher()
         _write_plain(stream, file, recipients, params, pad=False, hasher=hasher)
         if hasher.digest() != digest:
             raise SourceSizeError("the source changed while it was read", hint="try again")
@@ -112,7 +116,11 @@ def sign_and_encrypt_file(  # noqa: PLR0913 - keywords of one call that writes o
         OSError: Reading or writing failed; a path is left as it was.
     """
     require_signing_key(signer)
-    with opened(source, progress) as stream, replaced(target, private=False) as file:
+    with (
+        opened(source, progress) as stream,
+        replaced(target, private=False) as file,
+        StreamHasher() as hasher,
+    ):
         total = stream.size if size is None else size
         if total is None:
             raise SourceSizeError("the source cannot tell its size", hint="pass size=")
@@ -125,7 +133,6 @@ def sign_and_encrypt_file(  # noqa: PLR0913 - keywords of one call that writes o
         stanzas = wrap_for_all(recipients, content_key)
         _write(file, build_header(stanzas, schedule.body_nonce, data_size=data_size, padded=pad))
         cipher = p.GcmEncryptor(schedule.body_key, schedule.body_nonce, body_associated_data())
-        hasher = p.hasher()
         _write_body(stream, file, cipher, total, hasher=hasher, pad=pad)
         _write(file, schedule.seal_footer(build_footer(hasher.digest(), signer)))
 
@@ -163,7 +170,7 @@ def _write_plain(  # noqa: PLR0913 - inner half of two public calls
     params: Sequence[asn1.CustomParam],
     *,
     pad: bool,
-    hasher: p.Hasher | None = None,
+    hasher: StreamHasher | None = None,
 ) -> None:
     limit = p.GCM_MAX_BYTES - padding.FRAME_BYTES - padding.LENGTH_BYTES
     if source.size is not None and source.size > limit:
@@ -182,7 +189,7 @@ def _write_body(  # noqa: PLR0913 - inner half of two public calls
     cipher: p.GcmEncryptor,
     size: int | None,
     *,
-    hasher: p.Hasher | None,
+    hasher: StreamHasher | None,
     pad: bool,
 ) -> None:
     buffer = memoryview(bytearray(CHUNK_BYTES))

@@ -1,0 +1,156 @@
+"""E3Kit's verbs for files, for one user (wire format, section 5.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from encrypted_parse import streams
+from encrypted_parse.crypto import PrivateKey
+from encrypted_parse.directory import Card
+from encrypted_parse.streams import File, Progress
+
+
+class FileVerbs:
+    """What `E3Kit` does to files: paths or binary file objects, of any size, in flat memory.
+
+    Plaintext appears at its target only after everything was verified; a path is replaced in one
+    step. *progress* is called with the bytes done and, where known, how many there are.
+    """
+
+    def __init__(self, own_key: Callable[[], PrivateKey]) -> None:
+        self._key = own_key
+
+    def auth_encrypt_file(
+        self,
+        source: File,
+        target: File,
+        recipients: Iterable[Card] = (),
+        *,
+        size: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Sign *source* and encrypt it for the cards' users and ourselves; up to 4 GiB.
+
+        Raises:
+            EnvelopeError: See `streams.sign_and_encrypt_file`.
+            PrivateKeyNotFoundError: This machine holds no private key of the user.
+            OSError: Reading or writing failed; a path is left as it was.
+        """
+        own = self._key()
+        streams.sign_and_encrypt_file(
+            source,
+            target,
+            signer=own,
+            recipients=[*(card.public_key for card in recipients), own.public_key],
+            size=size,
+            progress=progress,
+        )
+
+    def auth_decrypt_file(
+        self,
+        source: File,
+        target: File,
+        sender: Card | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> None:
+        """Open what *sender* encrypted for us with `auth_encrypt_file`; without one, what we did.
+
+        Raises:
+            EnvelopeError: See `streams.decrypt_and_verify_file`.
+            PrivateKeyNotFoundError: This machine holds no private key of the user.
+            OSError: Reading or writing failed; a path is left as it was.
+        """
+        own = self._key()
+        streams.decrypt_and_verify_file(
+            source,
+            target,
+            identities=[own],
+            signers=[own.public_key if sender is None else sender.public_key],
+            progress=progress,
+        )
+
+    def encrypt_file(
+        self,
+        source: File,
+        target: File,
+        recipients: Iterable[Card] = (),
+        *,
+        progress: Progress | None = None,
+    ) -> None:
+        """Do as `auth_encrypt_file` in the old signed form, for E3Kit clients before 2.3.
+
+        Its header shows the signature to everybody; new files take `auth_encrypt_file`.
+
+        Raises:
+            EnvelopeError: See `streams.sign_then_encrypt_file`.
+            PrivateKeyNotFoundError: This machine holds no private key of the user.
+            OSError: Reading or writing failed; a path is left as it was.
+        """
+        own = self._key()
+        streams.sign_then_encrypt_file(
+            source,
+            target,
+            signer=own,
+            recipients=[*(card.public_key for card in recipients), own.public_key],
+            progress=progress,
+        )
+
+    def decrypt_file(
+        self,
+        source: File,
+        target: File,
+        sender: Card | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> None:
+        """Open what *sender* encrypted for us with `encrypt_file`; without one, what we did.
+
+        Raises:
+            EnvelopeError: See `streams.decrypt_then_verify_file`.
+            PrivateKeyNotFoundError: This machine holds no private key of the user.
+            OSError: Reading or writing failed; a path is left as it was.
+        """
+        own = self._key()
+        streams.decrypt_then_verify_file(
+            source,
+            target,
+            identities=[own],
+            signers=[own.public_key if sender is None else sender.public_key],
+            progress=progress,
+        )
+
+    def encrypt_shared_file(
+        self, source: File, target: File, *, progress: Progress | None = None
+    ) -> PrivateKey:
+        """Sign *source* and encrypt it for whoever is given the returned one-time key.
+
+        Send the key encrypted, apart from the file; E3Kit's `fileKey` is its `to_bytes()`.
+
+        Raises:
+            EnvelopeError: See `streams.sign_and_encrypt_file`.
+            PrivateKeyNotFoundError: This machine holds no private key of the user.
+            OSError: Reading or writing failed; a path is left as it was.
+        """
+        return streams.encrypt_shared_file(source, target, signer=self._key(), progress=progress)
+
+    def decrypt_shared_file(
+        self,
+        source: File,
+        target: File,
+        file_key: PrivateKey,
+        sender: Card | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> None:
+        """Open what *sender* encrypted with `encrypt_shared_file`; without one, what we did.
+
+        Raises:
+            EnvelopeError: See `streams.decrypt_and_verify_file`.
+            PrivateKeyNotFoundError: No *sender*, and no private key of the user here.
+            OSError: Reading or writing failed; a path is left as it was.
+        """
+        signer = self._key().public_key if sender is None else sender.public_key
+        streams.decrypt_shared_file(
+            source, target, file_key=file_key, signers=[signer], progress=progress
+        )
