@@ -119,13 +119,13 @@ def _wrap(tag: int, content: bytes) -> bytes:
 
 
 def members(constructed: TLV) -> list[TLV]:
-    """Return the elements of a SET OF or SEQUENCE OF in the order in which they are encoded.
+    """Return the elements of a SET OF in the order in which they are encoded.
 
     Raises:
-        ValueError: *constructed* is neither, or an element is cut off or not DER.
+        ValueError: *constructed* is none, or an element is cut off or not DER.
     """
-    if constructed.tag_bytes not in (b"\x30", b"\x31"):
-        raise ValueError("neither SET OF nor SEQUENCE OF")
+    if constructed.tag_bytes != b"\x31":
+        raise ValueError("no SET OF")
     as_sequence = _wrap(SEQUENCE_TAG, bytes(constructed.data))
     return decode_der(_Members, _wrap(SEQUENCE_TAG, as_sequence)).items
 

@@ -179,8 +179,6 @@ def _interpret(encoded: bytes) -> Header:
         raise ValueError("key derivation")
     if info.padding is not None and info.padding.algorithm != asn1.RANDOM_PADDING:
         raise ValueError("padding")
-    if content.recipients.tag_bytes != b"\x31":
-        raise ValueError("recipients")
     entries = der.members(content.recipients)
     if len(entries) > MAX_RECIPIENTS:
         raise ValueError("too many recipients")

@@ -6,10 +6,9 @@ recipient's private key. What is not prevented is asserted too, beside the place
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from forgery import Opened, open_up, split, stanzas_of, swap_stanzas
+from security_model import not_promised
 
 from encrypted_parse.crypto import KeyType, PrivateKey, PublicKey, der
 from encrypted_parse.crypto import primitives as p
@@ -31,7 +30,6 @@ from encrypted_parse.errors import (
     TamperedEnvelopeError,
 )
 
-SECURITY_MODEL = Path(__file__).parents[2] / "docs" / "security-model.md"
 P = 2**255 - 19
 ORDER_8 = int("7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7", 16)
 
@@ -47,14 +45,6 @@ def _write(
 
 def _read(envelope: bytes, reader: PrivateKey = BOB, signer: PrivateKey = ALICE) -> bytes:
     return decrypt_and_verify(envelope, identities=[reader], signers=[signer.public_key])
-
-
-def _not_promised(phrase: str) -> bool:
-    """Tell whether a bullet under "What is not promised" of the security model names *phrase*."""
-    text = SECURITY_MODEL.read_text("utf-8")
-    section = text.partition("## What is not promised\n")[2].partition("\n## ")[0]
-    bullets = [line for line in section.splitlines() if line.startswith("- ")]
-    return any(phrase.casefold() in bullet.casefold() for bullet in bullets)
 
 
 # --- the table: which field is protected by what --------------------------------------------
@@ -93,7 +83,7 @@ def test_dropped_recipient() -> None:
     with pytest.raises(NotARecipientError):
         _read(less, CAROL)
     assert _read(less, BOB) == b"for both"
-    assert _not_promised("drop stanzas")
+    assert not_promised("drop stanzas")
 
 
 def test_added_recipient_by_an_outsider() -> None:
@@ -119,7 +109,7 @@ def test_added_recipient_by_a_recipient() -> None:
     added = StanzaWriter(opened.content_key).wrap(CAROL.public_key)
     envelope = opened.but(stanzas=(*opened.stanzas, added)).seal()
     assert _read(envelope, CAROL) == _read(envelope, BOB) == b"for bob"
-    assert _not_promised("add or drop stanzas")
+    assert not_promised("add or drop stanzas")
 
 
 def test_repeated_recipient() -> None:
@@ -154,7 +144,7 @@ def test_added_custom_parameters() -> None:
     envelope = opened.but(params=(asn1.CustomParam(key="note", value=value),)).seal()
     assert Header.from_bytes(envelope).param("note") is not None
     assert _read(envelope) == b"Lunch at noon?"
-    assert _not_promised("custom parameters can be altered")
+    assert not_promised("custom parameters can be altered")
 
 
 def test_old_signature_beside_the_new() -> None:
@@ -377,14 +367,14 @@ def test_forwarded_footer() -> None:
     fresh = opened.but(content_key=bytes(range(32)))
     forwarded = fresh.for_readers(CAROL.public_key).seal()
     assert _read(forwarded, CAROL) == b"only between us"
-    assert _not_promised("forward")
+    assert not_promised("forward")
 
 
 def test_replay() -> None:
     """Not prevented: an envelope opens any number of times, anywhere."""
     envelope = _write(b"yes")
     assert _read(envelope) == _read(envelope) == b"yes"
-    assert _not_promised("replay")
+    assert not_promised("replay")
 
 
 def test_detached_signature_becomes_an_envelope() -> None:
@@ -456,7 +446,7 @@ def test_ephemeral_sign_bit() -> None:
     point = bytearray(stanza[start : start + 32])
     point[31] ^= 0x80
     assert _read(_with_ephemeral(envelope, bytes(point))) == b"Lunch at noon?"
-    assert _not_promised("ephemeral sign bit")
+    assert not_promised("ephemeral sign bit")
 
 
 def test_iv_of_a_stanza() -> None:
@@ -525,7 +515,7 @@ def test_readers_are_visible() -> None:
     envelope = _write(b"x", BOB, CAROL)
     visible = set(Header.from_bytes(envelope).recipient_ids())
     assert visible == {BOB.public_key.key_id, CAROL.public_key.key_id}
-    assert _not_promised("key identifiers stand in clear")
+    assert not_promised("key identifiers stand in clear")
 
 
 # --- 7: what peers take silently, or abort on -----------------------------------------------
@@ -590,7 +580,7 @@ def test_other_content_key_for_one_reader() -> None:
     assert _read(envelope, BOB) == b"for both"
     with pytest.raises(TamperedEnvelopeError):
         _read(envelope, CAROL)
-    assert _not_promised("key-committing")
+    assert not_promised("key-committing")
 
 
 # --- no fall-back ---------------------------------------------------------------------------
@@ -645,5 +635,5 @@ def test_footer_info_without_a_digest() -> None:
 
 def test_the_security_model_is_searched_where_it_says_so() -> None:
     """The searches above find what is there, and do not find what is not."""
-    assert _not_promised("forward")
-    assert not _not_promised("a phrase that nobody would write")
+    assert not_promised("forward")
+    assert not not_promised("a phrase that nobody would write")
