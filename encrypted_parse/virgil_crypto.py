@@ -29,6 +29,7 @@ from encrypted_parse.envelope import (
     GroupTicket,
     group_session_id,
 )
+from encrypted_parse.errors import EncryptedParseError
 from encrypted_parse.streams import (
     decrypt_and_verify_file,
     decrypt_file,
@@ -55,6 +56,7 @@ __all__ = [
     "create_group_session",
     "decrypt",
     "decrypt_and_verify",
+    "decrypt_and_verify_all",
     "decrypt_and_verify_file",
     "decrypt_file",
     "decrypt_shared_file",
@@ -305,6 +307,18 @@ def decrypt_and_verify(
         EnvelopeError: See `envelope.decrypt_and_verify`.
     """
     return envelope.decrypt_and_verify(
+        encrypted_data, identities=[private_key], signers=_several(public_keys)
+    )
+
+
+def decrypt_and_verify_all(
+    encrypted_data: Sequence[bytes], private_key: PrivateKey, public_keys: PublicKeys
+) -> list[bytes | EncryptedParseError]:
+    """Do as `decrypt_and_verify` for many envelopes, faster: each one's plaintext, or its error.
+
+    The errors stand in the list where the plaintexts would; none is raised.
+    """
+    return envelope.decrypt_and_verify_all(
         encrypted_data, identities=[private_key], signers=_several(public_keys)
     )
 

@@ -63,7 +63,7 @@ class Frame:
 
     Args:
         encode: Encodes the structure with the given octets in its variable places.
-        hole_bytes: Their lengths, in encoded order.
+        hole_bytes: Their lengths, in encoded order; three at the least.
     """
 
     __slots__ = ("_constants", "_holes", "_pieces", "length")

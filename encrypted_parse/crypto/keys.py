@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import enum
 import hashlib
+from collections.abc import Iterable
 from typing import NoReturn
 
 from cryptography.exceptions import InvalidSignature
@@ -253,16 +254,20 @@ class PrivateKey:
             self._agreement = X25519PrivateKey.from_private_bytes(scalar)
         return self._agreement
 
-    def exchange(self, point: bytes) -> bytes:
+    def exchange(self, point: bytes, image: bytes | None = None) -> bytes:
         """Return the 32-byte X25519 secret shared with the owner of a raw *point* of our type.
+
+        *image* is the point's X25519 image, if it is known already.
 
         Raises:
             KeyFormatError: A point of small order (the secret would be all zero), or none.
         """
-        if self._key_type is KeyType.ED25519:
-            point = edwards_to_montgomery(point)
+        if self._key_type is KeyType.CURVE25519:
+            image = point
+        elif image is None:
+            image = edwards_to_montgomery(point)
         try:
-            return self.agreement_key().exchange(X25519PublicKey.from_public_bytes(point))
+            return self.agreement_key().exchange(X25519PublicKey.from_public_bytes(image))
         except ValueError as error:
             raise KeyFormatError("the public key is a point of small order") from error
 
@@ -352,3 +357,23 @@ def edwards_to_montgomery(point: bytes) -> bytes:
     except ValueError as error:
         raise KeyFormatError("the public key has no X25519 image") from error
     return ((1 + y) * inverse % _P).to_bytes(POINT_BYTES, "little")
+
+
+def edwards_to_montgomery_all(points: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Map many points at once: point -> image; points without an image are left out.
+
+    One inversion for all of them (Montgomery's trick: the inverse of a product gives the inverse
+    of each factor), where an inversion is most of what a single map costs.
+    """
+    ys = {point: int.from_bytes(point, "little") & (_SIGN_BIT - 1) for point in points}
+    ys = {point: y for point, y in ys.items() if (1 - y) % _P}
+    products, product = [], 1
+    for y in ys.values():
+        products.append(product)
+        product = product * (1 - y) % _P
+    inverse = pow(product, -1, _P)
+    images = {}
+    for (point, y), before in zip(reversed(ys.items()), reversed(products), strict=True):
+        images[point] = ((1 + y) * inverse * before % _P).to_bytes(POINT_BYTES, "little")
+        inverse = inverse * (1 - y) % _P
+    return images

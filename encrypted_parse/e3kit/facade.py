@@ -23,6 +23,7 @@ from encrypted_parse.e3kit.files import FileVerbs
 from encrypted_parse.errors import (
     AlreadyRegisteredError,
     DirectoryRefusedError,
+    EncryptedParseError,
     MalformedEnvelopeError,
     NotRegisteredError,
     PrivateKeyNotFoundError,
@@ -234,6 +235,14 @@ class E3Kit(FileVerbs):
     def open(self, sealed: bytes, signers: Sequence[PublicKey]) -> bytes:
         """Open an envelope that one of *signers* made. Raises as `decrypt_and_verify`."""
         return envelope.decrypt_and_verify(sealed, identities=[self._own_key()], signers=signers)
+
+    def open_all(
+        self, sealed: Sequence[bytes], signers: Sequence[PublicKey]
+    ) -> list[bytes | EncryptedParseError]:
+        """Open many envelopes that any of *signers* made: each one's plaintext, or its error."""
+        return envelope.decrypt_and_verify_all(
+            sealed, identities=[self._own_key()], signers=signers
+        )
 
     # --- inside -----------------------------------------------------------------------------
 

@@ -16,7 +16,11 @@ from encrypted_parse.envelope.old_signed import (
 )
 from encrypted_parse.envelope.plain import decrypt, encrypt
 from encrypted_parse.envelope.signature import card_id, sign, verify
-from encrypted_parse.envelope.signed import decrypt_and_verify, sign_and_encrypt
+from encrypted_parse.envelope.signed import (
+    decrypt_and_verify,
+    decrypt_and_verify_all,
+    sign_and_encrypt,
+)
 from encrypted_parse.envelope.text import from_text, is_envelope, to_text
 
 __all__ = [
@@ -28,6 +32,7 @@ __all__ = [
     "card_id",
     "decrypt",
     "decrypt_and_verify",
+    "decrypt_and_verify_all",
     "decrypt_then_verify",
     "decrypt_then_verify_detached",
     "encrypt",

@@ -188,25 +188,7 @@ def unwrap(stanza: Stanza, key: PrivateKey) -> bytes:
         MalformedEnvelopeError: The stanza is not a key envelope.
         TamperedEnvelopeError: It was made for another key, or a byte differs.
     """
-    try:
-        if stanza.algorithm != _OID_OF[key.key_type]:
-            raise ValueError("key type")
-        envelope = _read_envelope(stanza.envelope, key.key_type)
-    except ValueError as error:
-        raise MalformedEnvelopeError("our stanza is not a key envelope") from error
-    try:
-        secret = key.exchange(envelope.point)
-    except KeyFormatError as error:
-        raise TamperedEnvelopeError("our stanza's ephemeral key is unusable") from error
-    # The MAC key is as long as the digest of the MAC (section 3, accepted variations).
-    aes_key, mac_key = _derive(
-        secret, p.digest_bytes(envelope.mac_digest), envelope.kdf_digest, envelope.first_counter
-    )
-    if not p.constant_time_equal(
-        p.mac(mac_key, envelope.sealed, envelope.mac_digest), envelope.mac
-    ):
-        raise TamperedEnvelopeError("our stanza failed its authentication")
-    return _open_key(envelope, aes_key)
+    return WrappedContentKey.read(stanza, key).open()
 
 
 def _derive(secret: bytes, mac_bytes: int, digest: str, counter: int) -> tuple[bytes, bytes]:
@@ -214,66 +196,103 @@ def _derive(secret: bytes, mac_bytes: int, digest: str, counter: int) -> tuple[b
     return okm[: p.AES_KEY_BYTES], okm[p.AES_KEY_BYTES :]
 
 
-class _Envelope:
-    """What a key envelope says, whichever way it says it; the defaults are what is written."""
+class WrappedContentKey:
+    """A stanza that names one of our keys, read; whichever way it says what it says."""
 
     __slots__ = (
-        "cipher",
-        "first_counter",
-        "kdf_digest",
-        "mac",
-        "mac_digest",
-        "nonce",
+        "_cipher",
+        "_first_counter",
+        "_kdf_digest",
+        "_key",
+        "_mac",
+        "_mac_digest",
+        "_nonce",
+        "_sealed",
         "point",
-        "sealed",
     )
 
-    def __init__(self, point: bytes, mac: bytes, nonce: bytes, sealed: bytes) -> None:
-        self.point, self.mac, self.nonce, self.sealed = point, mac, nonce, sealed
-        self.kdf_digest = self.mac_digest = "sha384"
-        self.first_counter = 1
-        self.cipher = asn1.AES256_CBC
+    point: bytes  # the ephemeral one, as it travels
 
+    def __init__(
+        self, key: PrivateKey, point: bytes, mac: bytes, nonce: bytes, sealed: bytes
+    ) -> None:
+        self._key = key
+        self.point, self._mac, self._nonce, self._sealed = point, mac, nonce, sealed
+        # What is written, and nearly always read.
+        self._kdf_digest = self._mac_digest = "sha384"
+        self._first_counter = 1
+        self._cipher = asn1.AES256_CBC
 
-def _read_envelope(encoded: bytes, key_type: KeyType) -> _Envelope:
-    usual = _envelope_frame(key_type).match(encoded)
-    if usual is not None:
-        return _Envelope(*usual)
-    parsed = der.decode_der(asn1.KeyEnvelope, encoded)
-    spki, kdf = parsed.ephemeral, parsed.kdf
-    point = spki.point.as_bytes()
-    if parsed.version != 0:
-        raise ValueError("version")
-    if _TYPE_OF.get(spki.algorithm.algorithm) is not key_type:
-        raise ValueError("the ephemeral key is of another type")
-    if spki.point.padding_bits() or len(point) != _POINT_BYTES:
-        raise ValueError("ephemeral key")
-    if kdf.digest is None or kdf.algorithm not in (asn1.KDF1, asn1.KDF2):
-        raise ValueError("unknown KDF")
-    cipher = parsed.key.cipher
-    envelope = _Envelope(point, parsed.mac.mac, asn1.cipher_nonce(cipher), parsed.key.sealed)
-    envelope.kdf_digest = asn1.digest_name(kdf.digest)
-    envelope.mac_digest = asn1.digest_name(parsed.mac.algorithm)
-    envelope.first_counter = 1 if kdf.algorithm == asn1.KDF2 else 0
-    envelope.cipher = cipher.algorithm
-    return envelope
+    @classmethod
+    def read(cls, stanza: Stanza, key: PrivateKey) -> WrappedContentKey:
+        """Read the *stanza* that names *key*.
 
+        Raises:
+            MalformedEnvelopeError: It is not a key envelope for a key of this type.
+        """
+        try:
+            if stanza.algorithm != _OID_OF[key.key_type]:
+                raise ValueError("key type")
+            usual = _envelope_frame(key.key_type).match(stanza.envelope)
+            if usual is not None:
+                return cls(key, *usual)
+            return cls._interpret(der.decode_der(asn1.KeyEnvelope, stanza.envelope), key)
+        except ValueError as error:
+            raise MalformedEnvelopeError("our stanza is not a key envelope") from error
 
-def _open_key(envelope: _Envelope, key: bytes) -> bytes:
-    nonce, sealed = envelope.nonce, envelope.sealed
-    if envelope.cipher == asn1.AES256_CBC:
-        if len(nonce) != p.AES_BLOCK_BYTES or len(sealed) != _SEALED_BYTES:
-            raise MalformedEnvelopeError("our stanza is not a key envelope")
-        padded = p.cbc_decrypt_blocks(key, nonce, sealed)
-        content_key, padding = padded[:CONTENT_KEY_BYTES], padded[CONTENT_KEY_BYTES:]
-        if not p.constant_time_equal(padding, _FULL_PADDING_BLOCK):
+    @classmethod
+    def _interpret(cls, parsed: asn1.KeyEnvelope, key: PrivateKey) -> WrappedContentKey:
+        spki, kdf = parsed.ephemeral, parsed.kdf
+        point = spki.point.as_bytes()
+        if parsed.version != 0:
+            raise ValueError("version")
+        if _TYPE_OF.get(spki.algorithm.algorithm) is not key.key_type:
+            raise ValueError("the ephemeral key is of another type")
+        if spki.point.padding_bits() or len(point) != _POINT_BYTES:
+            raise ValueError("ephemeral key")
+        if kdf.digest is None or kdf.algorithm not in (asn1.KDF1, asn1.KDF2):
+            raise ValueError("unknown KDF")
+        nonce = asn1.cipher_nonce(parsed.key.cipher)
+        wrapped = cls(key, point, parsed.mac.mac, nonce, parsed.key.sealed)
+        wrapped._kdf_digest = asn1.digest_name(kdf.digest)
+        wrapped._mac_digest = asn1.digest_name(parsed.mac.algorithm)
+        wrapped._first_counter = 1 if kdf.algorithm == asn1.KDF2 else 0
+        wrapped._cipher = parsed.key.cipher.algorithm
+        return wrapped
+
+    def open(self, image: bytes | None = None) -> bytes:
+        """Return the content key; *image* is the point's X25519 image, if it is known already.
+
+        Raises:
+            MalformedEnvelopeError: The key is under a cipher that the format does not know.
+            TamperedEnvelopeError: It was wrapped for another key, or a byte differs.
+        """
+        try:
+            secret = self._key.exchange(self.point, image)
+        except KeyFormatError as error:
+            raise TamperedEnvelopeError("our stanza's ephemeral key is unusable") from error
+        # The MAC key is as long as the digest of the MAC (section 3, accepted variations).
+        aes_key, mac_key = _derive(
+            secret, p.digest_bytes(self._mac_digest), self._kdf_digest, self._first_counter
+        )
+        if not p.constant_time_equal(p.mac(mac_key, self._sealed, self._mac_digest), self._mac):
             raise TamperedEnvelopeError("our stanza failed its authentication")
-    elif envelope.cipher == asn1.AES256_GCM:
-        if len(nonce) != p.GCM_NONCE_BYTES:
-            raise MalformedEnvelopeError("our stanza is not a key envelope")
-        content_key = p.gcm_decrypt(key, nonce, sealed)
-    else:
+        content_key = self._decrypt(aes_key)
+        if len(content_key) != CONTENT_KEY_BYTES:
+            raise TamperedEnvelopeError("our stanza holds no content key")
+        return content_key
+
+    def _decrypt(self, key: bytes) -> bytes:
+        nonce, sealed = self._nonce, self._sealed
+        if self._cipher == asn1.AES256_CBC:
+            if len(nonce) != p.AES_BLOCK_BYTES or len(sealed) != _SEALED_BYTES:
+                raise MalformedEnvelopeError("our stanza is not a key envelope")
+            padded = p.cbc_decrypt_blocks(key, nonce, sealed)
+            if not p.constant_time_equal(padded[CONTENT_KEY_BYTES:], _FULL_PADDING_BLOCK):
+                raise TamperedEnvelopeError("our stanza failed its authentication")
+            return padded[:CONTENT_KEY_BYTES]
+        if self._cipher == asn1.AES256_GCM:
+            if len(nonce) != p.GCM_NONCE_BYTES:
+                raise MalformedEnvelopeError("our stanza is not a key envelope")
+            return p.gcm_decrypt(key, nonce, sealed)
         raise MalformedEnvelopeError("our stanza uses an unknown cipher")
-    if len(content_key) != CONTENT_KEY_BYTES:
-        raise TamperedEnvelopeError("our stanza holds no content key")
-    return content_key

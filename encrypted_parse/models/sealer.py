@@ -7,12 +7,11 @@ does not bind, so its sealer ignores the context.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from attrs import frozen
 
-from encrypted_parse.crypto import PublicKey
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.envelope import from_text, to_text
 from encrypted_parse.errors import EncryptedParseError, NotRegisteredError
@@ -90,10 +89,15 @@ class E3KitSealer:
             signers = self._e3kit.author_keys(author)
         except NotRegisteredError as error:
             return dict.fromkeys(fields, error)
-        return {name: self._open(text, signers) for name, text in fields.items()}
-
-    def _open(self, text: str, signers: Sequence[PublicKey]) -> bytes | EncryptedParseError:
+        unsealed: dict[str, bytes | EncryptedParseError] = {}
+        sealed: dict[str, bytes] = {}
+        for name, text in fields.items():
+            try:
+                sealed[name] = from_text(text)
+            except EncryptedParseError as error:
+                unsealed[name] = error
         try:
-            return self._e3kit.open(from_text(text), signers)
+            opened = self._e3kit.open_all(list(sealed.values()), signers)
         except EncryptedParseError as error:
-            return error
+            return dict.fromkeys(fields, error)
+        return unsealed | dict(zip(sealed, opened, strict=True))

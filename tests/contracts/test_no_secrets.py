@@ -21,9 +21,10 @@ from encrypted_parse.crypto.imports import _Algorithm, _PrivateKeyInfo
 from encrypted_parse.devserver import Database, DevServer
 from encrypted_parse.devserver.secrets import ServerSecrets
 from encrypted_parse.directory.tokens import Token, TokenProvider
+from encrypted_parse.e3kit.files import FileVerbs
 from encrypted_parse.envelope import GroupSession, GroupTicket
 from encrypted_parse.envelope.signed import KeySchedule
-from encrypted_parse.envelope.stanza import StanzaWriter
+from encrypted_parse.envelope.stanza import StanzaWriter, WrappedContentKey
 from encrypted_parse.errors import EncryptedParseError
 from encrypted_parse.keystore import FileKeystore
 from encrypted_parse.keystore.port import StoredKey
@@ -142,6 +143,7 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "Database": lambda _: _database(),
     "DevServer": _dev_server,
     "EncryptedClient": lambda _: _client(),
+    "FileVerbs": lambda _: FileVerbs(lambda: KEY),
     "FileKeystore": _file_keystore,
     "HttpRequest": lambda _: HttpRequest(
         "POST", "https://parse.invalid/1", {"x-token": TEXT}, {"where": TEXT}, TEXT.encode()
@@ -157,6 +159,7 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "ParseApp": lambda _: _app(),
     "ParseClient": lambda _: ParseClient(_app(), _transport(), TEXT),
     "PrivateKey": lambda _: KEY,
+    "WrappedContentKey": lambda _: WrappedContentKey(KEY, bytes(32), b"", b"", b""),
     "_PrivateKeyInfo": lambda _: _private_key_info(),
     "ServerSecrets": lambda _: _server_secrets(),
     "StanzaWriter": lambda _: StanzaWriter(SEED),
