@@ -1,8 +1,12 @@
-"""The npm package `virgil-crypto` 5.1.2 in one long-running Node process, as a peer to talk to."""
+"""npm packages in one long-running Node process, as a peer to talk to.
+
+`NpmPeer()` is `virgil-crypto` 5.1.2; `NpmPeer(E3KIT)` is an unmodified E3Kit 2.5.1.
+"""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import subprocess
@@ -15,11 +19,9 @@ from typing import Any, Self
 from encrypted_parse.devserver.locks import locked_file
 from encrypted_parse.devserver.node import Node, find_node
 
-FOLDER = Path(__file__).parent / "interop"
-SCRIPT = FOLDER / "virgil_crypto.mjs"
-LOCK_FILE = FOLDER / "package-lock.json"
-MODULES = FOLDER / "node_modules"
-STAMP = MODULES / ".installed-lock"
+TESTS = Path(__file__).parent
+VIRGIL_CRYPTO = TESTS / "interop" / "virgil_crypto.mjs"
+E3KIT = TESTS / "e3kit" / "peer.cjs"
 QUIET = ("--no-audit", "--no-fund")
 ANSWER_TIMEOUT_SECONDS = 60.0
 INSTALL_TIMEOUT_SECONDS = 300.0
@@ -30,10 +32,11 @@ class PeerRefusedError(Exception):
     """The npm package threw; carries its message."""
 
 
-def install(node: Node) -> None:
-    """Bring `node_modules` in line with the lock file, unless it is already."""
-    wanted = hashlib.sha256(LOCK_FILE.read_bytes()).hexdigest()
-    lock = FOLDER.parent.parent / "build" / "interop.lock"
+def install(node: Node, folder: Path) -> None:
+    """Bring the folder's `node_modules` in line with its lock file, unless it is already."""
+    wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    stamp = folder / "node_modules" / ".installed-lock"
+    lock = TESTS.parent / "build" / f"{folder.name}.lock"
     lock.parent.mkdir(exist_ok=True)
     with locked_file(
         lock,
@@ -41,12 +44,12 @@ def install(node: Node) -> None:
         hint="wait for it",
         timeout_seconds=INSTALL_TIMEOUT_SECONDS,
     ):
-        if STAMP.is_file() and STAMP.read_text("ascii") == wanted:
+        if stamp.is_file() and stamp.read_text("ascii") == wanted:
             return
         # The peers that are left out belong to a build tool, which nothing loads at run time.
         done = subprocess.run(
             [node.executable, node.npm_script, "ci", "--ignore-scripts", "--omit=peer", *QUIET],
-            cwd=FOLDER,
+            cwd=folder,
             capture_output=True,
             check=False,
             text=True,
@@ -54,21 +57,21 @@ def install(node: Node) -> None:
         )
         if done.returncode != 0:
             raise RuntimeError(f"npm ci failed:\n{done.stderr}")
-        STAMP.write_text(wanted, "ascii")
+        stamp.write_text(wanted, "ascii")
 
 
 class NpmPeer:
     """A context: Node runs inside it, and never after it."""
 
-    def __init__(self) -> None:
+    def __init__(self, script: Path = VIRGIL_CRYPTO) -> None:
         node = find_node()
-        install(node)
+        install(node, script.parent)
         self._process = subprocess.Popen(
-            [node.executable, SCRIPT],
-            cwd=FOLDER,
+            [node.executable, script],
+            cwd=script.parent,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            encoding="ascii",
+            encoding="utf-8",
         )
 
     def __enter__(self) -> Self:
@@ -85,7 +88,8 @@ class NpmPeer:
     def stop(self) -> None:
         """End Node: its input ends, and if that is not enough it is killed."""
         if self._process.stdin is not None:
-            self._process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # it may have ended already
+                self._process.stdin.close()
         try:
             self._process.wait(STOP_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
@@ -106,8 +110,9 @@ class NpmPeer:
         watchdog.start()
         try:
             question = {name: _plain(value) for name, value in arguments.items()}
-            self._process.stdin.write(json.dumps({"operation": operation, **question}) + "\n")
-            self._process.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):  # said below
+                self._process.stdin.write(json.dumps({"operation": operation, **question}) + "\n")
+                self._process.stdin.flush()
             line = self._process.stdout.readline()
         finally:
             watchdog.cancel()

@@ -1,7 +1,9 @@
 'use strict';
 
 const { createHash } = require('node:crypto');
+const { ClosedClass } = require('./closed-class.js');
 const { ServiceError } = require('./errors.js');
+const { sha512 } = require('./virgil-signature.js');
 
 /**
  * Cards in a Parse class that only the master key opens.
@@ -12,58 +14,24 @@ const { ServiceError } = require('./errors.js');
  * primary keys in every database behind Parse Server, so of two racing registrations, successors
  * or revocations exactly one is inserted, in one process or in many, and a crash leaves a row or
  * none. Whether a card is current, superseded or revoked is read from which slots are taken.
- *
- * Rows are inserted through `Parse.Server.database`, because only that lets a host without
- * `allowCustomObjectId` choose an object id.
  */
 const CLASS_NAME = 'VirgilCard';
 const MAX_CARDS_PER_IDENTITY = 200; // bounds what one search answer holds
-const PAGE_ROWS = 500;
-const DUPLICATE_VALUE = 137;
-const CLASS_EXISTS_OR_MISSING = 103;
-const CLOSED = Object.freeze({
-  find: {}, get: {}, count: {}, create: {}, update: {}, delete: {}, addField: {}, protectedFields: {},
-});
-const MASTER = Object.freeze({ useMasterKey: true });
 
 class CardStore {
-  #Parse;
-  #prepared = null;
+  #rows;
 
   /** @param {object} Parse the server's own */
   constructor(Parse) {
-    this.#Parse = Parse;
+    this.#rows = new ClosedClass(Parse, CLASS_NAME, {
+      kind: 'String', identity: 'String', slot: 'String', cardId: 'String', previousCardId: 'String',
+      keyId: 'String', longKeyId: 'String', contentSnapshot: 'String', signatures: 'String',
+    }, ['identity', 'cardId', 'keyId', 'longKeyId']);
   }
 
-  /** Create the class, closed to clients; once per process, and again after a failure. */
-  async prepare() {
-    this.#prepared ??= this.#createClass().catch((error) => {
-      this.#prepared = null;
-      throw error;
-    });
-    return this.#prepared;
-  }
-
-  async #createClass() {
-    if (typeof this.#Parse.Server?.database?.create !== 'function') {
-      throw new Error('encrypted_parse: this Parse Server has no Parse.Server.database; 5.6 or newer is needed');
-    }
-    const schema = new this.#Parse.Schema(CLASS_NAME)
-      .addString('kind')
-      .addString('identity')
-      .addString('slot')
-      .addString('cardId')
-      .addString('previousCardId')
-      .addString('contentSnapshot')
-      .addString('signatures')
-      .setCLP(CLOSED);
-    try {
-      await schema.save();
-    } catch (error) {
-      if (error.code !== CLASS_EXISTS_OR_MISSING) throw error;
-      // It is there already, perhaps made by another process; closed it has to be all the same.
-      await new this.#Parse.Schema(CLASS_NAME).setCLP(CLOSED).update();
-    }
+  /** Create the class, closed to clients. */
+  prepare() {
+    return this.#rows.prepare();
   }
 
   /**
@@ -71,8 +39,7 @@ class CardStore {
    * @returns {Promise<{card: import('./card.js').Card, outdated: boolean} | null>}
    */
   async get(id) {
-    await this.prepare();
-    const rows = await this.#rows((query) => query.equalTo('cardId', id).equalTo('kind', 'card'));
+    const rows = await this.#rows.rows((query) => query.equalTo('cardId', id).equalTo('kind', 'card'));
     if (rows.length === 0) return null;
     return { card: toCard(rows[0]), outdated: (await this.#taken([nextSlot(id)])).size > 0 };
   }
@@ -84,8 +51,7 @@ class CardStore {
    * @returns {Promise<import('./card.js').Card[]>}
    */
   async search(identities) {
-    await this.prepare();
-    const rows = await this.#rows((query) => query.containedIn('identity', identities));
+    const rows = await this.#rows.rows((query) => query.containedIn('identity', identities));
     return chainsOf(rows).filter((chain) => !chain.revoked).flatMap((chain) => chain.cards);
   }
 
@@ -94,7 +60,6 @@ class CardStore {
    * @returns {Promise<string[]>} those that have a successor or are revoked
    */
   async outdated(ids) {
-    await this.prepare();
     const taken = await this.#taken(ids.map(nextSlot));
     return ids.filter((id) => taken.has(nextSlot(id)));
   }
@@ -107,8 +72,7 @@ class CardStore {
    *   this very card is the identity's current one already
    */
   async publish(card) {
-    await this.prepare();
-    const rows = await this.#rows((query) => query.equalTo('identity', card.identity));
+    const rows = await this.#ofIdentity(card.identity);
     const chains = chainsOf(rows);
     const head = chains.find((chain) => !chain.revoked)?.cards.at(-1);
     if (head?.id === card.id) return { card: head, created: false };
@@ -128,6 +92,7 @@ class CardStore {
       identity: card.identity,
       cardId: card.id,
       ...(card.previousCardId === null ? {} : { previousCardId: card.previousCardId }),
+      ...keyIdsOf(card),
       contentSnapshot: card.contentSnapshot,
       signatures: JSON.stringify(card.signatures),
     });
@@ -144,39 +109,48 @@ class CardStore {
    * @param {import('./card.js').Card} card
    */
   async revoke(card) {
-    await this.prepare();
     const inserted = await this.#insert(nextSlot(card.id), { kind: 'revocation', identity: card.identity });
     if (!inserted) throw new ServiceError('notCurrent');
   }
 
-  /** @returns {Promise<boolean>} false if the slot is taken */
-  async #insert(slot, fields) {
-    const now = new Date().toISOString(); // bare, as Parse Server's own writes pass it
-    const row = { objectId: slotId(slot), slot, ...fields, createdAt: now, updatedAt: now, ACL: {} };
-    try {
-      await this.#Parse.Server.database.create(CLASS_NAME, row, {});
-      return true;
-    } catch (error) {
-      if (error.code === DUPLICATE_VALUE) return false;
-      throw error;
+  /**
+   * Revoke the identity's current chain, if there is one: its Parse user was deleted.
+   *
+   * @param {string} identity
+   */
+  async revokeAll(identity) {
+    for (const chain of chainsOf(await this.#ofIdentity(identity))) {
+      if (!chain.revoked) await this.#insert(nextSlot(chain.cards.at(-1).id), { kind: 'revocation', identity });
     }
+  }
+
+  /**
+   * Which users' cards, current or not, have one of these key identifiers (hexadecimal).
+   *
+   * @param {string[]} keyIds
+   * @returns {Promise<{keyId: string, identity: string}[]>}
+   */
+  async findKeys(keyIds) {
+    const found = [];
+    for (const column of ['keyId', 'longKeyId']) {
+      const rows = await this.#rows.rows((query) => query.containedIn(column, keyIds), [column, 'identity']);
+      found.push(...rows.map((row) => ({ keyId: row.get(column), identity: row.get('identity') })));
+    }
+    return found;
+  }
+
+  /** @returns {Promise<boolean>} false if the slot is taken */
+  #insert(slot, fields) {
+    return this.#rows.insert(slotId(slot), { slot, ...fields });
+  }
+
+  #ofIdentity(identity) {
+    return this.#rows.rows((query) => query.equalTo('identity', identity));
   }
 
   async #taken(slots) {
-    const rows = await this.#rows((query) => query.containedIn('objectId', slots.map(slotId)));
+    const rows = await this.#rows.rows((query) => query.containedIn('objectId', slots.map(slotId)));
     return new Set(rows.map((row) => row.get('slot')));
-  }
-
-  async #rows(restrict) {
-    const all = [];
-    for (let last = ''; ; last = all.at(-1).id) {
-      const query = new this.#Parse.Query(CLASS_NAME);
-      restrict(query);
-      if (last !== '') query.greaterThan('objectId', last);
-      const page = await query.ascending('objectId').limit(PAGE_ROWS).find(MASTER);
-      all.push(...page);
-      if (page.length < PAGE_ROWS) return all;
-    }
   }
 }
 
@@ -184,6 +158,16 @@ const nextSlot = (cardId) => `next:${cardId}`;
 const rootSlot = (identity, generation) => `root:${generation}:${identity}`;
 /** Identities may hold any ASCII; an object id is better a fixed length of plain characters. */
 const slotId = (slot) => createHash('sha256').update(slot).digest('hex');
+
+/** The identifiers that envelopes name the card's key by (wire format, section 2.2). */
+function keyIdsOf(card) {
+  const content = JSON.parse(Buffer.from(card.contentSnapshot, 'base64').toString('utf8'));
+  const key = Buffer.from(content.public_key, 'base64');
+  return {
+    keyId: sha512(key).subarray(0, 8).toString('hex'),
+    longKeyId: createHash('sha256').update(key).digest('hex'),
+  };
+}
 
 function toCard(row) {
   return {

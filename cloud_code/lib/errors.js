@@ -3,8 +3,8 @@
 /**
  * The errors that clients see, with their numbers in one place.
  *
- * Blocks: 1000x routing and body, 2030x tokens, 400xx cards. Clients switch on `code`; E3Kit acts
- * on 20304 and knows 40032 and 40034.
+ * Blocks: 1000x routing and body, 2030x tokens, 400xx cards, 500xx Keyknox, 600xx BrainKey. Clients
+ * switch on `code`; E3Kit acts on 20304, 50010 and 60007, and knows 40032 and 40034.
  */
 const ERRORS = Object.freeze({
   unknownRoute: [404, 10001, 'no such endpoint'],
@@ -29,6 +29,13 @@ const ERRORS = Object.freeze({
   tooManyCards: [400, 40041, 'the identity has too many cards'],
   replayedCard: [400, 40043, 'the card was published before and is not current any more'],
   invalidOutdated: [400, 40042, 'outdated takes at most 1000 card ids'],
+  hashMismatch: [400, 50010, 'the record has changed: pull it first, and send the hash that came with it'],
+  malformedRecord: [400, 50011, 'not a Keyknox request: see which members this call takes'],
+  recordTooLarge: [400, 50012, 'the record holds too much'],
+  tooManyRecords: [400, 50013, 'the identity has too many records'],
+  malformedPoint: [400, 60001, 'blinded_password is not a point of the group'],
+  brainKeyOff: [404, 60002, 'this service has no BrainKey secret, so it cannot make backups by password'],
+  throttled: [429, 60007, 'one password attempt every two seconds'],
 });
 
 /** An error whose status, code and text go to the client. */

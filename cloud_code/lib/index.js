@@ -5,33 +5,66 @@
  *
  *     const companion = require('./lib');
  *     const settings = companion.loadSettings(process.env);
- *     companion.installCloudFunctions(Parse, settings);             // virgil-jwt
- *     app.use('/virgil', companion.virgilHandler(Parse, settings)); // cards v5
+ *     companion.installCloudFunctions(Parse, settings);             // virgil-jwt, deleted users
+ *     app.use('/virgil', companion.virgilHandler(Parse, settings)); // cards, Keyknox, BrainKey
  */
+const { brainKeyRoutes } = require('./brainkey.js');
 const { CardStore } = require('./card-store.js');
 const { cardRoutes } = require('./cards-service.js');
 const { createHandler } = require('./http.js');
+const { keyknoxRoutes } = require('./keyknox-service.js');
+const { KeyknoxStore } = require('./keyknox-store.js');
 const { loadSettings } = require('./settings.js');
 const { installVirgilJwt } = require('./virgil-jwt.js');
 
-/** @param {object} Parse @param {import('./settings.js').Settings} settings */
-function installCloudFunctions(Parse, settings) {
+/**
+ * Define the function `virgil-jwt`, and clean up after deleted users.
+ *
+ * Parse Server keeps one `afterDelete` a class: an app that has its own for users passes
+ * `{afterDeleteUser: false}` and calls `forgetUser(Parse, userId)` there.
+ *
+ * @param {object} Parse
+ * @param {import('./settings.js').Settings} settings
+ * @param {{afterDeleteUser?: boolean}} [options]
+ */
+function installCloudFunctions(Parse, settings, { afterDeleteUser = true } = {}) {
   installVirgilJwt(Parse, settings);
+  if (afterDeleteUser) Parse.Cloud.afterDelete('_User', ({ object }) => forgetUser(Parse, object.id));
+}
+
+/**
+ * Revoke the cards of a deleted user, and delete what it kept in Keyknox. Other users' records
+ * for it stay: they cannot be read by anybody else, and are their owners' to delete.
+ *
+ * @param {object} Parse
+ * @param {string} userId
+ */
+async function forgetUser(Parse, userId) {
+  await new CardStore(Parse).revokeAll(userId);
+  await new KeyknoxStore(Parse).removeAll(userId);
 }
 
 /**
  * The services as one Express handler. Its storage is made by the first request.
  *
- * @param {object} Parse @param {import('./settings.js').Settings} settings
+ * @param {object} Parse
+ * @param {import('./settings.js').Settings} settings
+ * @param {{bls12_381?: object}} [options] the curve of `@noble/curves`, where the companion's
+ *   folder cannot `require` it
  */
-function virgilHandler(Parse, settings) {
-  const store = new CardStore(Parse);
-  return createHandler(cardRoutes(store, settings), settings);
+function virgilHandler(Parse, settings, options = {}) {
+  const routes = [
+    ...cardRoutes(new CardStore(Parse), settings),
+    ...keyknoxRoutes(new KeyknoxStore(Parse)),
+    ...brainKeyRoutes(settings, options),
+  ];
+  return createHandler(routes, settings);
 }
 
 /** Make the storage now, so that a server that cannot says so at its start. @param {object} Parse */
 async function prepare(Parse) {
   await new CardStore(Parse).prepare();
+  await new KeyknoxStore(Parse).prepare();
 }
 
-module.exports = { installCloudFunctions, loadSettings, prepare, virgilHandler };
+module.exports = { forgetUser, installCloudFunctions, loadSettings, prepare, virgilHandler };

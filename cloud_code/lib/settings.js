@@ -3,7 +3,9 @@
 const { createPrivateKey, createPublicKey } = require('node:crypto');
 const { decodeBase64 } = require('./encoding.js');
 
-/** Every variable, with what it is; both go into the message if one is missing. */
+const MIN_SECRET_BYTES = 32;
+
+/** Every variable that has to be set, with what it is; both go into the message if one is missing. */
 const VARIABLES = Object.freeze({
   VIRGIL_APP_ID: 'the application id that tokens are issued for',
   VIRGIL_APP_KEY_ID: 'the id of the API key that signs tokens',
@@ -18,16 +20,19 @@ const VARIABLES = Object.freeze({
 class Settings {
   #apiKey;
   #serviceKey;
+  #brainKeySecret;
 
   /**
    * @param {{appId: string, apiKeyId: string,
-   *          apiKey: import('node:crypto').KeyObject, serviceKey: import('node:crypto').KeyObject}} parts
+   *          apiKey: import('node:crypto').KeyObject, serviceKey: import('node:crypto').KeyObject,
+   *          brainKeySecret: Buffer | null}} parts
    */
-  constructor({ appId, apiKeyId, apiKey, serviceKey }) {
+  constructor({ appId, apiKeyId, apiKey, serviceKey, brainKeySecret }) {
     this.appId = appId;
     this.apiKeyId = apiKeyId;
     this.#apiKey = apiKey;
     this.#serviceKey = serviceKey;
+    this.#brainKeySecret = brainKeySecret;
     /** What verifies the tokens that `apiKey` signs. */
     this.apiPublicKey = createPublicKey(apiKey);
     Object.freeze(this);
@@ -39,6 +44,11 @@ class Settings {
 
   get serviceKey() {
     return this.#serviceKey;
+  }
+
+  /** null if backups by password are switched off. */
+  get brainKeySecret() {
+    return this.#brainKeySecret;
   }
 }
 
@@ -62,6 +72,7 @@ function loadSettings(env) {
     apiKeyId: readName(env, 'VIRGIL_APP_KEY_ID'),
     apiKey: readKey(env, 'VIRGIL_APP_KEY'),
     serviceKey: readKey(env, 'VIRGIL_SERVICE_KEY'),
+    brainKeySecret: readSecret(env, 'VIRGIL_BRAINKEY_SECRET'),
   });
 }
 
@@ -81,6 +92,14 @@ function readKey(env, name) {
     // Said below, without the cause, which may quote the value.
   }
   throw new Error(`encrypted_parse: ${name} is not the base64 of an Ed25519 PKCS#8 key`);
+}
+
+/** An optional secret: base64 of 32 random bytes or more. */
+function readSecret(env, name) {
+  if (!env[name]) return null;
+  const secret = decodeBase64(env[name].trim());
+  if (secret !== null && secret.length >= MIN_SECRET_BYTES) return secret;
+  throw new Error(`encrypted_parse: ${name} is not the base64 of at least ${MIN_SECRET_BYTES} random bytes`);
 }
 
 module.exports = { Settings, VARIABLES, loadSettings };

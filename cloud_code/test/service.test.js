@@ -7,6 +7,7 @@ const http = require('node:http');
 const test = require('node:test');
 
 const companion = require('../lib/index.js');
+const { memoryParse } = require('./memory-parse.js');
 const { issueToken } = require('../lib/jwt.js');
 const { signVirgil } = require('../lib/virgil-signature.js');
 
@@ -19,38 +20,6 @@ function newSettings() {
     VIRGIL_APP_ID: 'app', VIRGIL_APP_KEY_ID: 'key',
     VIRGIL_APP_KEY: toBase64(newKey().privateKey), VIRGIL_SERVICE_KEY: toBase64(newKey().privateKey),
   });
-}
-
-/** As much of Parse as the store uses: rows by object id, refused when taken. */
-function memoryParse() {
-  const rows = new Map();
-  class Schema {
-    addString() { return this; }
-    setCLP() { return this; }
-    async save() {}
-  }
-  class Query {
-    #tests = [];
-    equalTo(name, value) { this.#tests.push((row) => row[name] === value); return this; }
-    containedIn(name, values) { this.#tests.push((row) => values.includes(row[name])); return this; }
-    greaterThan(name, value) { this.#tests.push((row) => row[name] > value); return this; }
-    ascending() { return this; }
-    limit() { return this; }
-    async find(options) {
-      assert.deepEqual(options, { useMasterKey: true });
-      return [...rows.values()].filter((row) => this.#tests.every((holds) => holds(row)))
-        .sort((a, b) => (a.objectId < b.objectId ? -1 : 1))
-        .map((row) => ({ id: row.objectId, get: (name) => row[name] }));
-    }
-  }
-  const database = {
-    async create(_, row) {
-      await new Promise(setImmediate);
-      if (rows.has(row.objectId)) throw Object.assign(new Error('taken'), { code: 137 });
-      rows.set(row.objectId, row);
-    },
-  };
-  return { Schema, Query, Server: { database } };
 }
 
 function newCard(identity, { previous, createdAt = now(), key = newKey(), signer = key } = {}) {

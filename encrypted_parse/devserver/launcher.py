@@ -114,5 +114,6 @@ def _secret_settings(secrets: ServerSecrets) -> dict[str, Any]:
             "VIRGIL_APP_KEY_ID": secrets.virgil_app_key_id,
             "VIRGIL_APP_KEY": secrets.virgil_app_key,
             "VIRGIL_SERVICE_KEY": secrets.virgil_service_key,
+            "VIRGIL_BRAINKEY_SECRET": secrets.virgil_brainkey_secret,
         },
     }

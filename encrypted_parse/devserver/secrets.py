@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -16,6 +17,7 @@ from encrypted_parse.errors import DevServerError, KeyFormatError, NotPicklableE
 
 FILE_NAME = "secrets.json"
 _KEY_BYTES = 16
+_SECRET_BYTES = 32
 _OWNER_ONLY = 0o600
 
 
@@ -32,6 +34,7 @@ class ServerSecrets:
     virgil_app_key_id: str
     virgil_app_key: str = field(repr=False)
     virgil_service_key: str = field(repr=False)
+    virgil_brainkey_secret: str = field(repr=False)
 
     @classmethod
     def generate(cls) -> ServerSecrets:
@@ -46,6 +49,7 @@ class ServerSecrets:
             virgil_app_key_id=secrets.token_hex(_KEY_BYTES),
             virgil_app_key=PrivateKey.generate().to_base64(),
             virgil_service_key=PrivateKey.generate().to_base64(),
+            virgil_brainkey_secret=base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode(),
         )
 
     @property

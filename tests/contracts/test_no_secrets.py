@@ -113,6 +113,7 @@ def _server_secrets() -> ServerSecrets:
         virgil_app_key_id="key",
         virgil_app_key=KEY.to_base64(),
         virgil_service_key=KEY.to_base64(),
+        virgil_brainkey_secret=TEXT,
     )
 
 

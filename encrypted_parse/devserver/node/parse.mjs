@@ -34,7 +34,9 @@ export async function startParse(settings, lifecycle, database) {
   lifecycle.cleanups.push(async () => server.config.databaseController.adapter._client?.$pool.end());
   await server.start();
   app.use('/parse', server.app);
-  app.use('/virgil', companion.virgilHandler(globalThis.Parse, companionSettings));
+  // From here, since the cloud code's folder has no packages of its own.
+  const { bls12_381 } = require('@noble/curves/bls12-381');
+  app.use('/virgil', companion.virgilHandler(globalThis.Parse, companionSettings, { bls12_381 }));
   await companion.prepare(globalThis.Parse, companionSettings);
   await ParseServer.createLiveQueryServer(http);
   return { origin };

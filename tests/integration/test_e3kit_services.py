@@ -1,0 +1,367 @@
+"""An unmodified E3Kit for Node against the companion, with Python reading along at each stage."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from npm_peer import E3KIT, NpmPeer, PeerRefusedError
+
+from encrypted_parse import EncryptedClient, MemoryKeystore, UserClient
+from encrypted_parse import virgil_crypto as vc
+from encrypted_parse.devserver import DevServer
+from encrypted_parse.errors import AlreadyRegisteredError, MissingExtraError, UnknownEpochError
+
+MakeUser = Callable[..., UserClient]
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def e3kit() -> Iterator[NpmPeer]:
+    """One Node with E3Kit for all tests of this file, stopped whatever happens."""
+    try:
+        peer = NpmPeer(E3KIT)
+    except MissingExtraError as error:
+        pytest.skip(f"{error}; {error.hint}")
+    with peer:
+        yield peer
+
+
+class Device:
+    """One user's E3Kit in Node, with its own local storage."""
+
+    def __init__(
+        self, e3kit: NpmPeer, server: DevServer, user: UserClient, folder: Path, url: str
+    ) -> None:
+        self._peer = e3kit
+        self.user_id = user.user_id
+        self.user = user
+        self._name = f"device{next(_NUMBERS)}"
+        headers = {
+            "X-Parse-Application-Id": server.application_id,
+            "X-Parse-REST-API-Key": server.rest_api_key,
+            "X-Parse-Session-Token": user.session_token,
+        }
+        own = folder / self._name
+        own.mkdir()
+        opened = self.ask(
+            "open", folder=str(own), api_url=url, parse_url=server.url, headers=headers
+        )
+        assert opened == user.user_id
+
+    def ask(self, operation: str, **question: object) -> Any:
+        """Call one of E3Kit's verbs."""
+        return self._peer.ask(operation, device=self._name, **question)
+
+
+MakeDevice = Callable[..., Device]
+
+
+@pytest.fixture
+def make_device(
+    e3kit: NpmPeer, dev_server: DevServer, make_user: MakeUser, tmp_path: Path
+) -> MakeDevice:
+    """Return a function that makes a device, for a fresh user or for one who has others."""
+
+    def make(user: UserClient | None = None, *, registered: bool = True) -> Device:
+        fresh = make_user(registered=False) if user is None else user
+        device = Device(e3kit, dev_server, fresh, tmp_path, dev_server.directory_url)
+        if user is None and registered:
+            device.ask("register")
+        return device
+
+    return make
+
+
+def _python(app: EncryptedClient, device: Device) -> UserClient:
+    """Return the same user in Python, with the device's private key."""
+    keystore = MemoryKeystore()
+    key = vc.import_private_key(device.ask("private_key"))
+    keystore.save(device.user_id, key)
+    app._keystore = keystore
+    return app.become(device.user.session_token)
+
+
+def _post(user: UserClient, server: DevServer, path: str, body: object) -> Any:
+    """Call the companion as *user*."""
+    token = user.parse.call_function("virgil-jwt")["token"]
+    answer = requests.post(
+        f"{server.directory_url}/{path}",
+        json=body,
+        headers={"Authorization": f"Virgil {token}"},
+        timeout=20,
+    )
+    answer.raise_for_status()
+    return answer.json()
+
+
+# --- messages -------------------------------------------------------------------------------
+
+
+def test_messages_between_e3kit_and_python(make_device: MakeDevice, make_user: MakeUser) -> None:
+    """Both forms, both directions, one and several readers."""
+    alice, bob, carol = make_device(), make_user(), make_device()
+    found = alice.ask("find", ids=[bob.user_id, carol.user_id])
+    card = bob.e3kit.find_users([alice.user_id])[alice.user_id]
+    assert found[bob.user_id] == bob.e3kit.find_users([bob.user_id])[bob.user_id].card_id
+
+    text = "Lunch at noon? прив\u0435т 🎉"
+    sealed = alice.ask("auth_encrypt", text=text, to=[bob.user_id, carol.user_id])
+    assert bob.e3kit.auth_decrypt(sealed, card) == text
+    assert carol.ask("auth_decrypt", text=sealed, **{"from": alice.user_id}) == text
+    old = alice.ask("encrypt", text=text, to=[bob.user_id])
+    assert bob.e3kit.decrypt(old, card) == text
+
+    sealed = bob.e3kit.auth_encrypt(text, [card])
+    assert alice.ask("auth_decrypt", text=sealed, **{"from": bob.user_id}) == text
+    old = bob.e3kit.encrypt(text, [card])
+    assert alice.ask("decrypt", text=old, **{"from": bob.user_id}) == text
+    with pytest.raises(PeerRefusedError):
+        carol.ask("auth_decrypt", text=sealed, **{"from": bob.user_id})
+    with pytest.raises(PeerRefusedError):
+        alice.ask("auth_decrypt", text=sealed, **{"from": carol.user_id})
+
+
+def test_names_that_nobody_has(make_device: MakeDevice) -> None:
+    """E3Kit's own error for users without a card."""
+    with pytest.raises(PeerRefusedError, match="UsersNotFoundError"):
+        make_device().ask("find", ids=["nobody"])
+
+
+# --- the life of a key ----------------------------------------------------------------------
+
+
+def test_registration(make_device: MakeDevice, make_user: MakeUser) -> None:
+    """A second device and Python both see that the user is registered already."""
+    alice = make_device()
+    again = make_device(alice.user)
+    with pytest.raises(PeerRefusedError, match="IdentityAlreadyExistsError"):
+        again.ask("register")
+    with pytest.raises(AlreadyRegisteredError):
+        alice.user.register()
+    bob = make_user()
+    with pytest.raises(PeerRefusedError, match="IdentityAlreadyExistsError"):
+        make_device(bob).ask("register")
+
+
+def test_a_registration_race(make_device: MakeDevice, make_user: MakeUser) -> None:
+    """Of devices that register at once, E3Kit and Python mixed, exactly one wins."""
+    for _ in range(3):
+        user = make_user(registered=False)
+        device = make_device(user, registered=False)
+
+        def by_python(user: UserClient = user) -> bool:
+            try:
+                user.register()
+            except AlreadyRegisteredError:
+                return False
+            return True
+
+        def by_e3kit(device: Device = device) -> bool:
+            try:
+                device.ask("register")
+            except PeerRefusedError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(2) as pool:
+            outcomes = [pool.submit(call) for call in (by_e3kit, by_python)]
+            assert sorted(outcome.result() for outcome in outcomes) == [False, True]
+        assert len(device.ask("find", ids=[user.user_id])) == 1
+
+
+def test_rotation(make_device: MakeDevice, make_user: MakeUser, app: EncryptedClient) -> None:
+    """A rotated key: old messages stay readable, new ones take the new key; Python sees both."""
+    alice, bob = make_device(), make_user()
+    before = alice.ask("encrypt", text="before", to=[bob.user_id])
+    with pytest.raises(PeerRefusedError, match="PrivateKeyAlreadyExistsError"):
+        alice.ask("rotate")
+    alice.ask("cleanup")
+    assert alice.ask("has_key") is False
+    alice.ask("rotate")
+    after = alice.ask("auth_encrypt", text="after", to=[bob.user_id])
+    bob.e3kit.find_users([alice.user_id], force_reload=True)
+    keys = bob.e3kit.author_keys(alice.user_id)
+    assert len(keys) == 2
+    card = bob.e3kit.find_users([alice.user_id])[alice.user_id]
+    assert bob.e3kit.auth_decrypt(after, card) == "after"
+    opened = bob.e3kit.open(base64.b64decode(after), keys)
+    assert opened == b"after"
+    old = vc.decrypt_then_verify(
+        base64.b64decode(before),
+        bob.e3kit._own_key(),
+        keys,
+    )
+    assert old == b"before"
+    sealed = bob.e3kit.auth_encrypt("for the new key", [card])
+    assert alice.ask("auth_decrypt", text=sealed, **{"from": bob.user_id}) == "for the new key"
+    assert _python(app, alice).e3kit.has_local_private_key()
+
+
+def test_unregister_and_register_again(make_device: MakeDevice, make_user: MakeUser) -> None:
+    """The user leaves the directory and may come back with another key."""
+    alice, bob = make_device(), make_user()
+    alice.ask("unregister")
+    assert alice.ask("has_key") is False
+    with pytest.raises(PeerRefusedError, match="RegisterRequiredError"):
+        alice.ask("unregister")
+    with pytest.raises(PeerRefusedError, match="UsersNotFoundError"):
+        make_device(bob).ask("find", ids=[alice.user_id])
+    alice.ask("register")
+    bob.e3kit.find_users([alice.user_id], force_reload=True)
+    assert len(bob.e3kit.author_keys(alice.user_id)) == 1
+
+
+# --- backups --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [None, "second key"], ids=["unnamed", "named"])
+def test_backup_and_restore(
+    make_device: MakeDevice, app: EncryptedClient, name: str | None
+) -> None:
+    """Backed up on one device, restored on another; the password changes; a wrong one fails."""
+    alice = make_device()
+    key = alice.ask("private_key")
+    phone = make_device(alice.user)
+    with pytest.raises(PeerRefusedError):
+        phone.ask("restore", password="first", name=name)
+    assert phone.ask("has_key") is False
+    alice.ask("backup", password="first", name=name)
+    if name is None:
+        with pytest.raises(PeerRefusedError, match="CloudEntryExistsError"):
+            alice.ask("backup", password="first")
+    with pytest.raises(PeerRefusedError):
+        phone.ask("restore", password="wrong", name=name)
+    assert phone.ask("has_key") is False
+    phone.ask("restore", password="first", name=name)
+    assert phone.ask("private_key") == key
+    assert _python(app, phone).e3kit.auth_decrypt(alice.ask("auth_encrypt", text="x", to=[])) == "x"
+
+    alice.ask("change_password", old="first", password="second", name=name)
+    phone.ask("cleanup")
+    with pytest.raises(PeerRefusedError):
+        phone.ask("restore", password="first", name=name)
+    phone.ask("restore", password="second", name=name)
+    assert phone.ask("private_key") == key
+
+    alice.ask("reset_backup", name=name)
+    phone.ask("cleanup")
+    with pytest.raises(PeerRefusedError):
+        phone.ask("restore", password="second", name=name)
+    alice.ask("backup", password="third", name=name)
+    phone.ask("restore", password="third", name=name)
+    assert phone.ask("private_key") == key
+
+
+# --- groups ---------------------------------------------------------------------------------
+
+
+def _ticket(member: UserClient, server: DevServer, initiator: Device, path: str, key: str) -> bytes:
+    """Fetch one ticket as a Python member: its copy, signed by the initiator."""
+    place = {"root": "group-sessions", "path": path, "key": key, "identity": initiator.user_id}
+    record = _post(member, server, "keyknox/v2/pull", place)
+    card = member.e3kit.find_users([initiator.user_id])[initiator.user_id]
+    return vc.decrypt_then_verify_detached(
+        base64.b64decode(record["value"]),
+        base64.b64decode(record["meta"]),
+        member.e3kit._own_key(),
+        card.public_key,
+    )
+
+
+def _session(member: UserClient, server: DevServer, initiator: Device, group: str) -> Any:
+    path = vc.group_session_id(group).hex()
+    place = {"root": "group-sessions", "path": path, "identity": initiator.user_id}
+    keys = _post(member, server, "keyknox/v2/keys", place)
+    return vc.import_group_session([_ticket(member, server, initiator, path, key) for key in keys])
+
+
+def test_groups(make_device: MakeDevice, make_user: MakeUser, dev_server: DevServer) -> None:
+    """Create, load, add, remove, re-add, update, delete, with a Python member reading along."""
+    alice, bob, carol, dave = make_device(), make_device(), make_device(), make_user()
+    group = f"lunch group {alice.user_id}"
+    alice.ask("create_group", group=group, members=[bob.user_id, dave.user_id])
+    with pytest.raises(PeerRefusedError, match="GroupTicketAlreadyExistsError"):
+        alice.ask("create_group", group=group, members=[bob.user_id])
+    bob.ask("load_group", group=group, initiator=alice.user_id)
+    first = alice.ask("group_encrypt", group=group, text="hello")
+    decrypt = {"group": group, "from": alice.user_id}
+    assert bob.ask("group_decrypt", text=first, **decrypt) == "hello"
+
+    session = _session(dave, dev_server, alice, group)
+    alice_key = dave.e3kit.find_users([alice.user_id])[alice.user_id].public_key
+    assert session.decrypt(base64.b64decode(first), alice_key) == b"hello"
+    ours = base64.b64encode(session.encrypt(b"from python", dave.e3kit._own_key())).decode()
+    opened = bob.ask("group_decrypt", group=group, text=ours, **{"from": dave.user_id})
+    assert opened == "from python"
+
+    with pytest.raises(PeerRefusedError, match="GroupError"):
+        carol.ask("load_group", group=group, initiator=alice.user_id)
+    assert _post(carol.user, dev_server, "keyknox/v2/keys", {"identity": alice.user_id}) == []
+    alice.ask("add", group=group, member=carol.user_id)
+    carol.ask("load_group", group=group, initiator=alice.user_id)
+    assert carol.ask("group_decrypt", text=first, **decrypt) == "hello"  # older epochs are shared
+    assert set(alice.ask("participants", group=group)) == {
+        user.user_id for user in (alice, bob, carol, dave)
+    }
+
+    alice.ask("remove", group=group, member=bob.user_id)
+    second = alice.ask("group_encrypt", group=group, text="without bob")
+    with pytest.raises(PeerRefusedError):
+        bob.ask("group_decrypt", text=second, **decrypt)
+    with pytest.raises(PeerRefusedError):
+        bob.ask("load_group", group=group, initiator=alice.user_id)
+    carol.ask("update", group=group)
+    assert carol.ask("group_decrypt", text=second, **decrypt) == "without bob"
+    with pytest.raises(UnknownEpochError):
+        session.decrypt(base64.b64decode(second), alice_key)
+    session = _session(dave, dev_server, alice, group)
+    assert session.epochs == (0, 1)
+    assert session.decrypt(base64.b64decode(second), alice_key) == b"without bob"
+
+    carol.ask("cleanup")
+    carol.ask("rotate")
+    with pytest.raises(PeerRefusedError):
+        carol.ask("load_group", group=group, initiator=alice.user_id)
+    alice.ask("re_add", group=group, member=carol.user_id)
+    carol.ask("load_group", group=group, initiator=alice.user_id)
+    assert carol.ask("group_decrypt", text=second, **decrypt) == "without bob"
+
+    alice.ask("delete_group", group=group)
+    with pytest.raises(PeerRefusedError):
+        make_device(dave).ask("load_group", group=group, initiator=alice.user_id)
+
+
+# --- deleted users --------------------------------------------------------------------------
+
+
+def test_a_deleted_user_leaves_nothing(
+    make_device: MakeDevice, make_user: MakeUser, dev_server: DevServer
+) -> None:
+    """Deleting the Parse user revokes the card and removes the backups."""
+    alice, bob = make_device(), make_user()
+    alice.ask("backup", password="secret")
+    alice.ask("backup", password="secret", name="named")
+    token = alice.user.parse.call_function("virgil-jwt")["token"]
+    requests.delete(
+        f"{dev_server.url}/users/{alice.user_id}",
+        headers={
+            "X-Parse-Application-Id": dev_server.application_id,
+            "X-Parse-Master-Key": dev_server.master_key,
+        },
+        timeout=20,
+    ).raise_for_status()
+    with pytest.raises(PeerRefusedError, match="UsersNotFoundError"):
+        make_device(bob).ask("find", ids=[alice.user_id])
+    backup = requests.get(
+        f"{dev_server.directory_url}/keyknox/v1",
+        headers={"Authorization": f"Virgil {token}"},
+        timeout=20,
+    )
+    assert backup.json() == {"meta": "", "value": "", "version": "1.0"}
