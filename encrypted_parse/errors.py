@@ -43,6 +43,7 @@ under "Raises:" of that call.
     │   ├── DuplicateValueError
     │   ├── EmailTakenError
     │   ├── FunctionFailedError
+    │   ├── GuardRefusedError
     │   ├── IncorrectTypeError
     │   ├── InvalidQueryError
     │   ├── ObjectNotFoundError
@@ -337,6 +338,10 @@ class EmailTakenError(ParseServerError):
 
 class FunctionFailedError(ParseServerError):
     """Codes 141 and 142: a cloud function is unknown, threw, or refused its parameters."""
+
+
+class GuardRefusedError(ParseServerError):
+    """Codes 9001 to 9007: the cloud code's guard refuses what an encrypted column was to hold."""
 
 
 class IncorrectTypeError(ParseServerError):

@@ -2,8 +2,8 @@
 
 const { createHash } = require('node:crypto');
 const { ClosedClass } = require('./closed-class.js');
+const { keyIdsOf } = require('./card.js');
 const { ServiceError } = require('./errors.js');
-const { sha512 } = require('./virgil-signature.js');
 
 /**
  * Cards in a Parse class that only the master key opens.
@@ -16,6 +16,7 @@ const { sha512 } = require('./virgil-signature.js');
  * none. Whether a card is current, superseded or revoked is read from which slots are taken.
  */
 const CLASS_NAME = 'VirgilCard';
+const IDENTITIES_AT_ONCE = 50;
 const MAX_CARDS_PER_IDENTITY = 200; // bounds what one search answer holds
 
 class CardStore {
@@ -53,6 +54,20 @@ class CardStore {
   async search(identities) {
     const rows = await this.#rows.rows((query) => query.containedIn('identity', identities));
     return chainsOf(rows).filter((chain) => !chain.revoked).flatMap((chain) => chain.cards);
+  }
+
+  /**
+   * The same for any number of identities.
+   *
+   * @param {string[]} identities
+   * @returns {Promise<import('./card.js').Card[]>}
+   */
+  async searchAll(identities) {
+    const found = [];
+    for (let start = 0; start < identities.length; start += IDENTITIES_AT_ONCE) {
+      found.push(...(await this.search(identities.slice(start, start + IDENTITIES_AT_ONCE))));
+    }
+    return found;
   }
 
   /**
@@ -158,16 +173,6 @@ const nextSlot = (cardId) => `next:${cardId}`;
 const rootSlot = (identity, generation) => `root:${generation}:${identity}`;
 /** Identities may hold any ASCII; an object id is better a fixed length of plain characters. */
 const slotId = (slot) => createHash('sha256').update(slot).digest('hex');
-
-/** The identifiers that envelopes name the card's key by (wire format, section 2.2). */
-function keyIdsOf(card) {
-  const content = JSON.parse(Buffer.from(card.contentSnapshot, 'base64').toString('utf8'));
-  const key = Buffer.from(content.public_key, 'base64');
-  return {
-    keyId: sha512(key).subarray(0, 8).toString('hex'),
-    longKeyId: createHash('sha256').update(key).digest('hex'),
-  };
-}
 
 function toCard(row) {
   return {

@@ -1,5 +1,6 @@
 'use strict';
 
+const { createHash } = require('node:crypto');
 const { ServiceError } = require('./errors.js');
 const { decodeBase64, isObject, parseJsonObject } = require('./encoding.js');
 const { isIdentity } = require('./jwt.js');
@@ -115,7 +116,21 @@ function countersign(card, serviceKey) {
   return { ...card, signatures: [...card.signatures, { signer: 'virgil', signature: signature.toString('base64') }] };
 }
 
+/**
+ * The identifiers that envelopes name a card's key by (wire format, section 2.2), in hexadecimal.
+ *
+ * @param {Card} card
+ */
+function keyIdsOf(card) {
+  const content = parseJsonObject(Buffer.from(card.contentSnapshot, 'base64'));
+  const key = Buffer.from(content.public_key, 'base64');
+  return {
+    keyId: sha512(key).subarray(0, 8).toString('hex'),
+    longKeyId: createHash('sha256').update(key).digest('hex'),
+  };
+}
+
 /** @param {Card} card */
 const toRaw = (card) => ({ content_snapshot: card.contentSnapshot, signatures: card.signatures });
 
-module.exports = { checkPublisher, countersign, isCardId, parseCard, toRaw };
+module.exports = { checkPublisher, countersign, isCardId, keyIdsOf, parseCard, toRaw };

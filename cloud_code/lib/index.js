@@ -6,15 +6,18 @@
  *     const companion = require('./lib');
  *     const settings = companion.loadSettings(process.env);
  *     companion.installCloudFunctions(Parse, settings);             // virgil-jwt, deleted users
+ *     companion.installGuard(Parse, require('./encrypted-fields.json'));
  *     app.use('/virgil', companion.virgilHandler(Parse, settings)); // cards, Keyknox, BrainKey
  */
 const { brainKeyRoutes } = require('./brainkey.js');
 const { CardStore } = require('./card-store.js');
 const { cardRoutes } = require('./cards-service.js');
+const { createGuard, installGuard } = require('./guard.js');
 const { createHandler } = require('./http.js');
 const { keyknoxRoutes } = require('./keyknox-service.js');
 const { KeyknoxStore } = require('./keyknox-store.js');
 const { loadSettings } = require('./settings.js');
+const { ReportStore } = require('./report-store.js');
 const { installVirgilJwt } = require('./virgil-jwt.js');
 
 /**
@@ -65,6 +68,7 @@ function virgilHandler(Parse, settings, options = {}) {
 async function prepare(Parse) {
   await new CardStore(Parse).prepare();
   await new KeyknoxStore(Parse).prepare();
+  await new ReportStore(Parse).prepare();
 }
 
-module.exports = { forgetUser, installCloudFunctions, loadSettings, prepare, virgilHandler };
+module.exports = { createGuard, forgetUser, installCloudFunctions, installGuard, loadSettings, prepare, virgilHandler };

@@ -54,7 +54,10 @@ function memoryParse() {
     async update(name, { objectId, ...expected }, fields) {
       await new Promise(setImmediate);
       if (!holds(rowsOf(name).get(objectId), expected)) throw failure(101);
-      Object.assign(rowsOf(name).get(objectId), fields);
+      const row = rowsOf(name).get(objectId);
+      for (const [column, value] of Object.entries(fields)) {
+        row[column] = value?.__op === 'Increment' ? (row[column] ?? 0) + value.amount : value;
+      }
     },
     async destroy(name, { objectId, ...expected }) {
       await new Promise(setImmediate);

@@ -10,6 +10,7 @@ from rich.console import Console
 from encrypted_parse._version import __version__
 from encrypted_parse.cli.demo import run_demo
 from encrypted_parse.cli.dev import dev
+from encrypted_parse.cli.guard import guard, schema
 
 app = typer.Typer(
     help="End-to-end encryption for apps on Back4App and Parse Server.",
@@ -18,6 +19,8 @@ app = typer.Typer(
     add_completion=True,
 )
 app.command()(dev)
+app.add_typer(schema, name="schema")
+app.add_typer(guard, name="guard")
 
 
 @app.command()

@@ -31,6 +31,15 @@ def dev(
             show_default=False,
         ),
     ] = None,
+    encrypted_fields: Annotated[
+        Path | None,
+        typer.Option(
+            "--encrypted-fields",
+            metavar="FILE",
+            help="Guard the columns that `encrypted-parse schema export` wrote into this file.",
+            show_default=False,
+        ),
+    ] = None,
     port: Annotated[
         int,
         typer.Option(
@@ -56,7 +65,10 @@ def dev(
         with (
             _signals_as_keyboard_interrupt(),
             dev_server(
-                data_dir, port=port, progress=lambda text: notices.print(text, markup=False)
+                data_dir,
+                port=port,
+                encrypted_fields=encrypted_fields,
+                progress=lambda text: notices.print(text, markup=False),
             ) as server,
         ):
             if as_json:

@@ -19,11 +19,12 @@ from encrypted_parse.errors import DevServerError
 
 
 @contextmanager
-def dev_server(
+def dev_server(  # noqa: PLR0913 - what one can want of a server, all by keyword
     data_dir: Path | str | None = None,
     *,
     port: int = 0,
     cloud_main: Path | str | None = None,
+    encrypted_fields: Path | str | None = None,
     verbose: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Iterator[DevServer]:
@@ -37,6 +38,8 @@ def dev_server(
         data_dir: Keeps database, files and keys for the next start. None: a temporary folder.
         port: For HTTP; 0 takes a free one.
         cloud_main: Your own cloud code (CommonJS or an ES module), loaded after the companion's.
+        encrypted_fields: What `encrypted-parse schema export` wrote: the guard then checks these
+            columns.
         verbose: Let Parse Server log every request. What clients send is then in the log.
         progress: Called with what is being done when it takes long.
 
@@ -47,8 +50,10 @@ def dev_server(
     platform = postgres_platform()
     companion = _cloud_code_folder()
     own_code = None if cloud_main is None else Path(cloud_main).expanduser().resolve()
-    if own_code is not None and not own_code.is_file():
-        raise DevServerError(f"there is no cloud code file {own_code}")
+    guarded = None if encrypted_fields is None else Path(encrypted_fields).expanduser().resolve()
+    for what, path in (("cloud code", own_code), ("encrypted fields", guarded)):
+        if path is not None and not path.is_file():
+            raise DevServerError(f"there is no {what} file {path}")
     with ExitStack() as stack:
         postgres_account = account()
         folder = stack.enter_context(data_folder(data_dir, postgres_account))
@@ -64,6 +69,7 @@ def dev_server(
             and [postgres_account.user_id, postgres_account.group_id],
             "cloudCode": str(companion),
             "cloudMain": own_code and str(own_code),
+            "encryptedFields": guarded and str(guarded),
             "port": port,
             "verbose": verbose,
             **_secret_settings(secrets),

@@ -100,3 +100,15 @@ def acl_readers() -> RecipientRule:
     An ACL that lets everybody read is an error when the object is saved, not a guess.
     """
     return _AclReaders()
+
+
+def readers_for_the_guard(rule: RecipientRule) -> str | list[str] | None:
+    """Say in the guard's words whom *rule* means: ``"acl"``, attributes that name users, or None.
+
+    None stands for a rule of an app's own, which cloud code cannot follow.
+    """
+    if isinstance(rule, _AclReaders):
+        return "acl"
+    if isinstance(rule, (_OnlyMe, _Users)):
+        return list(rule.attributes())
+    return None

@@ -13,6 +13,7 @@ from encrypted_parse.errors import (
     DuplicateValueError,
     EmailTakenError,
     FunctionFailedError,
+    GuardRefusedError,
     IncorrectTypeError,
     InvalidQueryError,
     MalformedResponseError,
@@ -51,6 +52,10 @@ _BY_CODE: dict[int, tuple[type[ParseServerError], str | None]] = {
     ),
     202: (UsernameTakenError, None),
     203: (EmailTakenError, None),
+    **dict.fromkeys(
+        range(9001, 9008),  # the guard's: cloud_code/lib/guard.js
+        (GuardRefusedError, "is every client's model up to date? docs/companion.md has the rules"),
+    ),
     206: (SessionExpiredError, "log in again"),
     209: (SessionExpiredError, "log in again"),
 }

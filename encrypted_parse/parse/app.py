@@ -20,6 +20,7 @@ class ParseApp:
         server_url: Parse's REST address with its path.
         application_id: The application id.
         rest_api_key: The REST API key, if the server wants one.
+        master_key: Opens everything, past ACLs; for an operator's tools alone, never for users.
         server_deduplicates: The server has `idempotencyOptions` for classes and functions, so
             a create may be repeated under its request id.
         allow_insecure_http: Allow ``http://`` to other machines.
@@ -31,6 +32,7 @@ class ParseApp:
     server_url: str
     application_id: str
     rest_api_key: str | None = field(default=None, repr=False)
+    master_key: str | None = field(default=None, repr=False, kw_only=True)
     server_deduplicates: bool = field(default=False, kw_only=True)
     allow_insecure_http: bool = field(default=False, kw_only=True)
 
@@ -40,7 +42,11 @@ class ParseApp:
             "server_url",
             check_url(self.server_url, allow_insecure_http=self.allow_insecure_http),
         )
-        for name, value in (("application id", self.application_id), ("key", self.rest_api_key)):
+        for name, value in (
+            ("application id", self.application_id),
+            ("key", self.rest_api_key),
+            ("master key", self.master_key),
+        ):
             if value is not None and not (value and value.isascii() and value.isprintable()):
                 raise ConfigurationError(f"the {name} is empty or not printable ASCII")
 

@@ -233,6 +233,8 @@ class ParseClient:
         headers = {"X-Parse-Application-Id": self.app.application_id}
         if self.app.rest_api_key is not None:
             headers["X-Parse-REST-API-Key"] = self.app.rest_api_key
+        if self.app.master_key is not None:
+            headers["X-Parse-Master-Key"] = self.app.master_key
         if self._session_token is not None:
             headers["X-Parse-Session-Token"] = self._session_token
         return headers

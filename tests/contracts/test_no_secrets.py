@@ -157,7 +157,7 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "KeySchedule": lambda _: KeySchedule(SEED),
     "MemoryKeystore": lambda _: _memory_keystore(),
     "Note": lambda _: Note(author_id="u1", body=TEXT),
-    "ParseApp": lambda _: _app(),
+    "ParseApp": lambda _: ParseApp("https://parse.invalid/1", "app", TEXT, master_key=TEXT),
     "ParseClient": lambda _: ParseClient(_app(), _transport(), TEXT),
     "PrivateKey": lambda _: KEY,
     "WrappedContentKey": lambda _: WrappedContentKey(KEY, bytes(32), b"", b"", b""),

@@ -1,0 +1,193 @@
+'use strict';
+
+// The guard without a server: which values it lets through, and how it says no.
+const assert = require('node:assert/strict');
+const { createHash, randomBytes } = require('node:crypto');
+const { readFileSync } = require('node:fs');
+const path = require('node:path');
+const test = require('node:test');
+
+const { CardStore } = require('../lib/card-store.js');
+const { parseEnvelope } = require('../lib/envelope.js');
+const { createGuard, installGuard, readConfig } = require('../lib/guard.js');
+const { memoryParse } = require('./memory-parse.js');
+
+const vectors = JSON.parse(readFileSync(path.join(__dirname, '../../tests/vectors/e3kit-crypto.json'), 'utf8'));
+const messages = new Map(vectors.vectors.filter((v) => v.message && v.kind !== 'group_message').map((v) => [v.name, v]));
+const FORMS = {
+  encrypt: 'plain', sign_then_encrypt: 'encrypt', stream_encrypt: 'encrypt', e3kit_encrypt: 'encrypt',
+  sign_and_encrypt: 'authEncrypt', stream_sign_and_encrypt: 'authEncrypt', e3kit_auth_encrypt: 'authEncrypt',
+};
+const idOf = (name, long) => vectors.keys[name][long ? 'id_sha256' : 'id'];
+
+// --- reading headers -------------------------------------------------------------------------
+
+test('every message of the vectors is read: its form and its recipients', () => {
+  let count = 0;
+  for (const { name, kind, message, recipients, use_sha256_identifiers: long } of messages.values()) {
+    if (!(kind in FORMS)) continue;
+    const expected = recipients.map((reader) => idOf(reader, long)).sort();
+    assert.deepEqual(parseEnvelope(message), { form: FORMS[kind], recipients: expected }, name);
+    count += 1;
+  }
+  assert.equal(count, 18);
+});
+
+test('no other text is an envelope', () => {
+  const { message } = messages.get('sign-and-encrypt-1-padded');
+  const bytes = Buffer.from(message, 'base64');
+  const wrong = [
+    '', 'hello', 'M', 'MIIB', 'null', 5, null, undefined, {}, [message], bytes, `${message}\n`, ` ${message}`,
+    message.replace(/=+$/, ''), message.slice(0, 100), randomBytes(400).toString('base64'),
+    Buffer.concat([Buffer.from('3080', 'hex'), bytes.subarray(2)]).toString('base64'),
+    Buffer.concat([Buffer.from('3084ffffffff', 'hex'), Buffer.alloc(60)]).toString('base64'),
+    vectors.vectors.find(({ kind }) => kind === 'group_message').message,
+    vectors.keys.bob.public_key, vectors.keys.bob.private_key,
+  ];
+  for (const value of wrong) assert.equal(parseEnvelope(value), null, String(value).slice(0, 40));
+  for (let end = 0; end < bytes.length; end += 1) {
+    assert.equal(parseEnvelope(bytes.subarray(0, end).toString('base64')), null, `cut at ${end}`);
+  }
+});
+
+test('100,000 recipients and deep nesting cost little', () => {
+  const start = process.hrtime.bigint();
+  const wrap = (tag, content) => {
+    const length = Buffer.alloc(5);
+    length[0] = 0x84;
+    length.writeUInt32BE(content.length, 1);
+    return Buffer.concat([Buffer.from([tag]), length, content]);
+  };
+  let nested = Buffer.alloc(4);
+  for (let depth = 0; depth < 2000; depth += 1) nested = wrap(0x30, nested);
+  assert.equal(parseEnvelope(nested.toString('base64')), null);
+  assert.equal(parseEnvelope(wrap(0x30, Buffer.alloc(20e6)).toString('base64')), null);
+  assert.ok(process.hrtime.bigint() - start < 5_000_000_000n);
+});
+
+// --- the rules -------------------------------------------------------------------------------
+
+/** A Parse in memory in which the vectors' users have cards. */
+async function parseWithCards() {
+  const Parse = memoryParse();
+  const store = new CardStore(Parse);
+  for (const identity of ['alice', 'bob', 'carol']) {
+    const content = { identity, created_at: 1, version: '5.0', public_key: vectors.keys[identity].public_key };
+    const snapshot = Buffer.from(JSON.stringify(content));
+    await store.publish({
+      id: createHash('sha512').update(snapshot).digest().subarray(0, 32).toString('hex'),
+      identity, previousCardId: null, contentSnapshot: snapshot.toString('base64'), signatures: [],
+    });
+  }
+  return Parse;
+}
+
+/** As much of a request as the guard looks at. */
+function request(fields, { dirty = Object.keys(fields), acl, user, op } = {}) {
+  const permissionsById = acl && Object.fromEntries(acl.map((who) => [who, { read: true }]));
+  return {
+    user: user && { id: user },
+    object: {
+      className: 'Message',
+      dirtyKeys: () => dirty,
+      get: (name) => fields[name],
+      getACL: () => (permissionsById ? { permissionsById } : null),
+      op: (name) => (op && name in fields ? { toJSON: () => op } : undefined),
+    },
+  };
+}
+
+const config = (rules, declared = {}) => ({
+  version: 1, rules,
+  classes: { Message: { body: { form: 'authEncrypt', readers: 'acl', author: 'senderId', ...declared } } },
+});
+const strict = { envelope: 'enforce', readers: 'enforce', author: 'enforce', cards: 'enforce' };
+const forThree = messages.get('sign-and-encrypt-3-padded').message; // bob, carol, alice
+const forBob = messages.get('sign-and-encrypt-1-padded').message;
+
+async function codeOf(guard, what) {
+  try {
+    await guard(what);
+  } catch (error) {
+    assert.match(error.message, /^Message\.body: /);
+    assert.ok(!error.message.includes('secret'), 'the value is not quoted');
+    return error.code;
+  }
+  return null;
+}
+
+test('what is not an envelope of the right form is refused', async () => {
+  const guard = createGuard(await parseWithCards(), config({}));
+  const check = (body, options) => codeOf(guard, request({ body, senderId: 'alice' }, { acl: ['bob'], ...options }));
+  assert.equal(await check(forThree), null);
+  assert.equal(await check(undefined), null);
+  assert.equal(await check(null), null);
+  assert.equal(await check('a secret'), 9001);
+  assert.equal(await check(''), 9001);
+  assert.equal(await check({ secret: 1 }), 9001);
+  assert.equal(await check(7), 9001);
+  for (const name of ['encrypt-1', 'sign-then-encrypt-1']) {
+    assert.equal(await check(messages.get(name).message), 9002);
+  }
+  for (const op of ['Increment', 'Add', 'AddUnique', 'Remove', 'Batch']) {
+    assert.equal(await check('a secret', { op: { __op: op } }), 9003, op);
+  }
+  assert.equal(await check(undefined, { op: { __op: 'Delete' } }), null);
+  assert.equal(await check('a secret', { dirty: ['senderId'] }), null, 'an untouched field is not looked at');
+});
+
+test('readers, author and cards are checked as the rules say', async () => {
+  const guard = createGuard(await parseWithCards(), config(strict));
+  const check = (body, acl, options = {}) =>
+    codeOf(guard, request({ body, senderId: 'alice', ...options.fields }, { acl, ...options }));
+  assert.equal(await check(forThree, ['alice', 'bob', 'carol', 'role:Admins']), null);
+  assert.equal(await check(forThree, ['alice', 'mallory']), 9005);
+  assert.equal(await check(forBob, ['bob']), 9006);
+  assert.equal(await check(forBob, ['bob', 'carol']), 9005);
+  assert.equal(await check(forThree, ['*']), 9004);
+  assert.equal(await check(forThree, undefined), 9004, 'no ACL is a public one');
+  assert.equal(await check(messages.get('sign-and-encrypt-4096').message, []), 9006);
+  assert.equal(await check(forThree, ['mallory'], { dirty: ['ACL'] }), 9005, 'a reader who was added alone');
+  assert.equal(await check('a secret', ['bob'], { dirty: ['ACL'] }), null, 'what was stored before is not judged');
+  const unknown = createGuard(await parseWithCards(), config({ ...strict, author: 'off' }));
+  const foreign = messages.get('e3kit-authEncrypt').message;
+  assert.equal(await codeOf(unknown, request({ body: foreign, senderId: 'alice' }, { acl: [] })), 9007);
+});
+
+test('columns can name the readers, and the caller can be the author', async () => {
+  const Parse = await parseWithCards();
+  const named = createGuard(Parse, config(strict, { readers: ['to', 'others'], author: null }));
+  const check = (fields, user) => codeOf(named, request({ body: forThree, ...fields }, { user }));
+  assert.equal(await check({ to: 'bob', others: ['carol'] }, 'alice'), null);
+  assert.equal(await check({ to: 'bob', others: ['mallory'] }, 'alice'), 9005);
+  assert.equal(await check({ to: 'bob' }, 'mallory'), 9006);
+  assert.equal(await check({ to: 'bob' }), null, 'the master key has no user');
+  const own = createGuard(Parse, config(strict, { readers: null, author: null }));
+  assert.equal(await codeOf(own, request({ body: forThree }, { user: 'alice' })), null);
+});
+
+test('report counts and lets through; off does neither', async () => {
+  const Parse = await parseWithCards();
+  const guard = createGuard(Parse, config({ envelope: 'report', readers: 'report', author: 'off' }));
+  for (let times = 0; times < 3; times += 1) {
+    assert.equal(await codeOf(guard, request({ body: 'a secret', senderId: 'alice' }, { acl: [] })), null);
+  }
+  assert.equal(await codeOf(guard, request({ body: forBob, senderId: 'alice' }, { acl: ['carol'] })), null);
+  const rows = [...Parse.rowsOf('EncryptedParseReport').values()];
+  const problems = Object.fromEntries(rows.map(({ problem, count }) => [problem, count]));
+  assert.deepEqual(problems, { notAnEnvelope: 3, readerLeftOut: 1 });
+  assert.ok(!JSON.stringify(rows).includes('secret'));
+});
+
+test('an installed guard is the beforeSave of each class, and a wrong file is refused', async () => {
+  const Parse = await parseWithCards();
+  installGuard(Parse, config(strict));
+  assert.deepEqual([...Parse.triggers.keys()], ['beforeSave Message']);
+  for (const wrong of [
+    null, [], {}, { version: 2, classes: {} }, { version: 1 }, { version: 1, classes: { A: 1 } },
+    config({ envelope: 'sometimes' }), config({ other: 'off' }), config({}, { form: 'other' }),
+    config({}, { readers: 'everybody' }), config({}, { author: 5 }),
+  ]) {
+    assert.throws(() => readConfig(wrong), /encrypted-fields\.json: /);
+  }
+});

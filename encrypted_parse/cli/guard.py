@@ -1,0 +1,135 @@
+"""``encrypted-parse schema export`` and ``encrypted-parse guard report``."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import attrs
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from encrypted_parse.errors import ConfigurationError
+from encrypted_parse.models import Model
+from encrypted_parse.parse import ParseApp, ParseClient
+from encrypted_parse.tools import export_guard_schema, read_guard_report
+from encrypted_parse.transport import RequestsTransport, RetryingTransport
+
+schema = typer.Typer(help="What the cloud code has to know about the models.", no_args_is_help=True)
+guard = typer.Typer(help="The guard for encrypted columns.", no_args_is_help=True)
+
+
+@schema.callback()
+def _schema() -> None:
+    """Keep `export` a command of its own, for others to come beside it."""
+
+
+@guard.callback()
+def _guard() -> None:
+    """Keep `report` a command of its own."""
+
+
+@schema.command("export")
+def export(
+    modules: Annotated[
+        list[str], typer.Argument(metavar="MODULE...", help="Python modules that declare models.")
+    ],
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rule",
+            metavar="NAME=MODE",
+            help="Change a rule (envelope, readers, author, cards) to off, report or enforce.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write which columns are encrypted, for the guard in the cloud code.
+
+    Prints JSON: encrypted-parse schema export app.models > cloud/encrypted-fields.json
+
+    The guard then refuses whatever is not an envelope in these columns, and counts envelopes
+    that leave a reader or the author out (`encrypted-parse guard report` shows the counts; once
+    they stay at zero, --rule readers=enforce).
+    """
+    models = [model for name in modules for model in _models_of(name)]
+    content = export_guard_schema(models, dict(_split(item) for item in rule or ()))
+    typer.echo(json.dumps(content, indent=2))
+
+
+@guard.command("report")
+def report(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, for other programs.")
+    ] = False,
+) -> None:
+    """Show what the guard has counted in report mode.
+
+    Reads with the master key: set PARSE_SERVER_URL, PARSE_APPLICATION_ID and PARSE_MASTER_KEY.
+    """
+    counts = read_guard_report(_master_client(os.environ))
+    if as_json:
+        typer.echo(json.dumps([attrs.asdict(count) for count in counts], indent=2))
+        return
+    console = Console()
+    if not counts:
+        console.print("The guard has counted nothing.")
+        return
+    table = Table("class", "column", "problem", "count", "last")
+    for count in counts:
+        table.add_row(
+            count.parse_class, count.column, count.problem, str(count.count), count.last_at
+        )
+    console.print(table)
+
+
+def _models_of(name: str) -> list[type[Model]]:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)  # as `python -m` does
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        _fail_import(name, error)
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Model) and value is not Model
+    ]
+    if not found:
+        raise ConfigurationError(f"the module {name} declares no models")
+    return found
+
+
+def _fail_import(name: str, error: ImportError) -> NoReturn:
+    raise ConfigurationError(
+        f"cannot import {name}: {error}",
+        hint="name it as Python does (app.models), from the folder that holds `app`",
+    ) from error
+
+
+def _split(item: str) -> tuple[str, str]:
+    name, equals, mode = item.partition("=")
+    if not equals:
+        raise ConfigurationError(f"--rule takes NAME=MODE, not {item!r}")
+    return name, mode
+
+
+def _master_client(environ: Mapping[str, str]) -> ParseClient:
+    wanted = ("PARSE_SERVER_URL", "PARSE_APPLICATION_ID", "PARSE_MASTER_KEY")
+    missing = [name for name in wanted if not environ.get(name)]
+    if missing:
+        raise ConfigurationError(
+            f"the environment variable {missing[0]} is not set",
+            hint="the master key is in the dashboard: App Settings > Security & Keys",
+        )
+    url, application_id, master_key = (environ[name] for name in wanted)
+    rest_api_key = environ.get("PARSE_REST_API_KEY")
+    app = ParseApp(url, application_id, rest_api_key, master_key=master_key)
+    return ParseClient(app, RetryingTransport(RequestsTransport()))

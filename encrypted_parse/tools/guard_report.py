@@ -1,0 +1,60 @@
+"""What the guard has met in `report` mode, read with the master key."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from encrypted_parse.errors import MalformedResponseError, ObjectNotFoundError
+from encrypted_parse.parse import ParseClient
+
+REPORT_CLASS = "EncryptedParseReport"
+_MOST_ROWS = 1000
+
+
+@frozen
+class GuardCount:
+    """How often one problem was met.
+
+    Attributes:
+        parse_class: The class that was saved.
+        column: The encrypted column.
+        problem: ``notAnEnvelope``, ``readerLeftOut``, ...: docs/companion.md lists them.
+        count: How many times.
+        last_at: When last, by the server's clock (ISO 8601).
+    """
+
+    parse_class: str
+    column: str
+    problem: str
+    count: int
+    last_at: str
+
+
+def read_guard_report(parse: ParseClient) -> list[GuardCount]:
+    """Return the guard's counts, most frequent first; empty if it has met nothing.
+
+    Args:
+        parse: A client with the master key.
+
+    Raises:
+        PermissionDeniedError: The key is not the master key, or not allowed from here.
+        MalformedResponseError: The rows are not the guard's.
+    """
+    try:
+        rows = parse.find(REPORT_CLASS, limit=_MOST_ROWS)
+    except ObjectNotFoundError:
+        return []
+    try:
+        counts = [
+            GuardCount(
+                str(row["guardedClass"]),
+                str(row["field"]),
+                str(row["problem"]),
+                int(row["count"]),
+                str(row["lastAt"]),
+            )
+            for row in rows
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedResponseError("the guard's report is not in its form") from error
+    return sorted(counts, key=lambda count: (-count.count, count.parse_class, count.column))
