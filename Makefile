@@ -4,7 +4,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench vectors fuzz wheel clean
+.PHONY: help demo test test-all lint bench vectors fuzz wheel clean
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -22,18 +22,22 @@ FIND_NODE = node=$$(command -v node || :); \
 	|| { echo 'make: no Node 18 or newer' >&2; exit 1; }
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s  %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s  %s\n", $$1, $$2}' Makefile
 
 demo: $(STAMP)  ## two users, one real local Parse Server, and what it gets to see
 	@$(BIN)/encrypted-parse demo
 
-test: $(STAMP)  ## all tests: Python's by pytest, then the cloud code's by Node
+test: $(STAMP)  ## the tests: Python's by pytest, then the cloud code's by Node
 	@echo 'test: pytest, then node --test'
 	@$(BIN)/python -m pytest
 	@$(FIND_NODE); \
 	tests=$$(find cloud_code/test -type f \( -name '*.test.js' -o -name '*.test.mjs' \) | sort); \
 	test -n "$$tests" || { echo 'make: no *.test.js in cloud_code/test' >&2; exit 1; }; \
 	"$$node" --test $$tests
+
+test-all: $(STAMP)  ## the long ones: load, kills, 10,000 requests, other Parse Servers
+	@echo 'test-all: pytest, what takes long'
+	@$(BIN)/python -m pytest -m 'long or matrix'
 
 lint: $(STAMP)  ## style, types, the plan of the imports, JavaScript syntax
 	@echo 'lint: ruff, mypy, lint-imports, node --check'

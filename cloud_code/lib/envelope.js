@@ -28,6 +28,8 @@ const RANDOM_PADDING = oid('2b0601040183ac1b0103');
 const DIGESTS = ['01', '02', '03', '04'].map((arc) => oid(`6086480165030402${arc}`)); // SHA-2
 const OLD_SIGNATURE = Buffer.from('VIRGIL-DATA-SIGNATURE');
 
+const UTF8_DECODER = new TextDecoder('utf-8', { fatal: true });
+
 class Malformed extends Error {}
 
 /** Reads DER elements one after the other. */
@@ -91,6 +93,29 @@ class Reader {
 
   expectInteger(value) {
     if (this.integer() !== value) throw new Malformed('version');
+  }
+
+  /** Well-formed text; what it says does not matter here. */
+  text() {
+    const bytes = this.take(UTF8);
+    try {
+      UTF8_DECODER.decode(bytes);
+    } catch {
+      throw new Malformed('text');
+    }
+    return bytes;
+  }
+
+  /** A well-formed object identifier. */
+  oid() {
+    const bytes = this.take(OID);
+    let starts = true; // of an arc, whose first octet must not be padding
+    for (const octet of bytes) {
+      if (starts && octet === 0x80) throw new Malformed('identifier');
+      starts = octet < 0x80;
+    }
+    if (bytes.length === 0 || !starts) throw new Malformed('identifier');
+    return bytes;
   }
 
   expectOid(...known) {
@@ -189,7 +214,9 @@ function readRecipients(set) {
     const tagged = entry.into(CONTEXT(0));
     const id = tagged.take(OCTETS);
     tagged.end();
-    entry.into(SEQUENCE).take(OID); // of any kind of key
+    const algorithm = entry.into(SEQUENCE);
+    algorithm.oid(); // of any kind of key, with any parameters
+    while (!algorithm.done) algorithm.skip();
     entry.take(OCTETS);
     entry.end();
     ids.push(id.toString('hex'));
@@ -205,12 +232,13 @@ function readParams(tagged) {
   for (let entries = 0; !set.done; entries += 1) {
     if (entries >= MAX_PARAMS) throw new Malformed('too many parameters');
     const entry = set.into(SEQUENCE);
-    found = entry.take(UTF8).equals(OLD_SIGNATURE) || found;
+    found = entry.text().equals(OLD_SIGNATURE) || found;
     const kinds = { [CONTEXT(0)]: INTEGER, [CONTEXT(1)]: UTF8, [CONTEXT(2)]: OCTETS };
     const kind = kinds[entry.peek()];
     if (kind === undefined) throw new Malformed('parameter');
     const value = entry.into(entry.peek());
-    value.take(kind);
+    if (kind === UTF8) value.text();
+    else value.take(kind);
     value.end();
     entry.end();
   }

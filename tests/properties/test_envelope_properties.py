@@ -50,7 +50,7 @@ ALICE, BOB, CAROL, DAVE = (_key(number) for number in range(1, 5))
 @functools.cache
 def _fixed_envelope(*recipients: PublicKey, padded: bool = False, plaintext: bytes = b"x") -> bytes:
     """Return the same envelope in every run, so that exhaustive tests are repeatable."""
-    source = random.Random(5)  # noqa: S311 - repeatable on purpose
+    source = random.Random(5)
     return _sign_and_encrypt(plaintext, ALICE, recipients, pad=padded, random=source.randbytes)
 
 
