@@ -1,7 +1,8 @@
 """Twenty clients at once publish cards and search for each other's, on one local server.
 
-Run as a script; prints rates and percentiles and writes build/bench-companion.json. Server, database
-and clients share the machine's cores: this is what one small machine bears, not what Node could.
+Run as a script; prints rates and percentiles and writes build/bench-companion.json. Server,
+database and clients share the machine's cores: this is what one small machine bears, not what
+Node could.
 """
 
 from __future__ import annotations
