@@ -107,7 +107,7 @@ def fields_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(fields_file: Path) -> Iterator[DevServer]:
-    """A server with the guard, and with cloud code that composes it with a check of its own."""
+    """A server with the guard."""
     with dev_server(encrypted_fields=fields_file) as running:
         yield running
 
@@ -316,6 +316,31 @@ def test_the_report(server: DevServer, alice: UserClient, tmp_path: Path) -> Non
     done = _command("guard", "report", folder=tmp_path, environment={})
     assert done.returncode == 1
     assert "PARSE_SERVER_URL" in done.stderr
+
+
+def test_an_apps_own_check_beside_the_guard(fields_file: Path) -> None:
+    """An app that has a `beforeSave` of its own calls the guard in it."""
+    own = fields_file.parent / "own.cjs"
+    companion = Path(__file__).parents[2] / "cloud_code"
+    own.write_text(
+        f"""
+        const {{ createGuard }} = require({json.dumps(str(companion))});
+        const guard = createGuard(Parse, require({json.dumps(str(fields_file))}));
+        Parse.Cloud.beforeSave('Guarded', async (request) => {{
+          await guard(request);
+          request.object.set('seen', true);
+        }});
+        """,
+        "utf-8",
+    )
+    with dev_server(cloud_main=own) as running:
+        client = EncryptedClient.from_env(running.environment(), keystore=MemoryKeystore())
+        carol = client.sign_up("carol", "a password")
+        carol.register()
+        with pytest.raises(GuardRefusedError):
+            carol.parse.create("Guarded", {"body": "plaintext"})
+        row = carol.save(Guarded(owner_id=carol.user_id, body="x")).object_id or ""
+        assert carol.parse.get("Guarded", row)["seen"] is True
 
 
 def test_the_report_is_closed(server: DevServer, alice: UserClient) -> None:
