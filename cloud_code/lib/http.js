@@ -5,6 +5,7 @@ const { isObject } = require('./encoding.js');
 const { verifyToken } = require('./jwt.js');
 
 const MAX_BODY_BYTES = 1024 * 1024; // section 8
+const MAX_DISCARDED_BYTES = 16 * MAX_BODY_BYTES;
 const CORS = Object.freeze({
   'Access-Control-Allow-Origin': '*',
   'Access-Control-Allow-Methods': 'GET, POST, PUT',
@@ -84,9 +85,12 @@ async function readText(request) {
   let size = 0;
   for await (const piece of request) {
     size += piece.length;
-    if (size > MAX_BODY_BYTES) throw new ServiceError('bodyTooLarge');
-    pieces.push(piece);
+    // What is a little too long is read to its end: a client that is still sending when the
+    // connection closes never sees the answer.
+    if (size > MAX_DISCARDED_BYTES) throw new ServiceError('bodyTooLarge');
+    if (size <= MAX_BODY_BYTES) pieces.push(piece);
   }
+  if (size > MAX_BODY_BYTES) throw new ServiceError('bodyTooLarge');
   return Buffer.concat(pieces).toString('utf8');
 }
 
@@ -97,7 +101,7 @@ function send(response, { status = 200, headers = {}, body }, request) {
   for (const [name, value] of Object.entries({ ...CORS, 'Cache-Control': 'no-store', ...headers })) {
     response.setHeader(name, value);
   }
-  if (status === 413) response.setHeader('Connection', 'close'); // the rest of the body is unread
+  if (status === 413) response.setHeader('Connection', 'close'); // there may be more to come
   if (body !== null) response.setHeader('Content-Type', 'application/json; charset=utf-8');
   response.end(request.method === 'HEAD' ? '' : text);
 }
