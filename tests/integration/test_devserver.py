@@ -306,7 +306,7 @@ def test_no_command_line_and_no_log_holds_a_secret(server: DevServer) -> None:
     stored = json.loads((server.data_dir / "secrets.json").read_text("utf-8"))
     public = {"application_id", "virgil_app_id"}
     secrets = [value for name, value in stored.items() if name not in public]
-    assert len(secrets) == 7
+    assert len(secrets) == 8
     members = family(server.process_id)
     assert_whole_family(members)
     command_lines = "\n".join(members.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -179,7 +180,10 @@ def test_a_registration_race(make_device: MakeDevice, make_user: MakeUser) -> No
 def test_rotation(make_device: MakeDevice, make_user: MakeUser, app: EncryptedClient) -> None:
     """A rotated key: old messages stay readable, new ones take the new key; Python sees both."""
     alice, bob = make_device(), make_user()
-    before = alice.ask("encrypt", text="before", to=[bob.user_id])
+    reader = make_device()
+    before = alice.ask("encrypt", text="before", to=[bob.user_id, reader.user_id])
+    moment = int(time.time()) * 1000
+    time.sleep(1.1)  # dates of cards are whole seconds
     with pytest.raises(PeerRefusedError, match="PrivateKeyAlreadyExistsError"):
         alice.ask("rotate")
     alice.ask("cleanup")
@@ -199,6 +203,9 @@ def test_rotation(make_device: MakeDevice, make_user: MakeUser, app: EncryptedCl
         keys,
     )
     assert old == b"before"
+    with pytest.raises(PeerRefusedError):
+        reader.ask("decrypt", text=before, **{"from": alice.user_id})
+    assert reader.ask("decrypt", text=before, at=moment, **{"from": alice.user_id}) == "before"
     sealed = bob.e3kit.auth_encrypt("for the new key", [card])
     assert alice.ask("auth_decrypt", text=sealed, **{"from": bob.user_id}) == "for the new key"
     assert _python(app, alice).e3kit.has_local_private_key()

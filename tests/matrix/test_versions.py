@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import requests
-from servers.matrix import Server, mongodb, postgres, run_server
+from servers.matrix import NEWEST, Server, app_settings, mongodb, postgres, run_server
 from tokens import card_id, raw_card
 
 from encrypted_parse import (
@@ -63,7 +63,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         local: DevServer = request.getfixturevalue("dev_server")
         database = postgres(local)
     fields = export_guard_schema([Letter], {"readers": "report", "author": "enforce"})
-    with database as uri, run_server(version, uri, fields) as running:
+    with database as uri, run_server(version, uri, app_settings(fields)) as running:
         yield running
 
 
@@ -234,3 +234,31 @@ def test_a_deleted_user(server: Server, client: EncryptedClient) -> None:
     requests.delete(url, headers=headers, timeout=30).raise_for_status()
     body = {"identities": [alice.user_id]}
     assert _call(server, bob, "POST", "card/v5/actions/search", body).json() == []
+
+
+def test_two_server_processes(dev_server: DevServer) -> None:
+    """Two processes on one database: of racing registrations, and of pushes, exactly one wins."""
+    settings = app_settings(export_guard_schema([Letter]))
+    with (
+        postgres(dev_server) as uri,
+        run_server(NEWEST, uri, settings) as first,
+        run_server(NEWEST, uri, settings) as second,
+    ):
+        client = EncryptedClient.from_env(first.environment(), keystore=MemoryKeystore())
+        for _ in range(3):
+            user = _user(client, registered=False)
+            copy = {"meta": "AAAA", "value": "AAAA"}
+
+            def publish(number: int, user: UserClient = user) -> int:
+                server = (first, second)[number % 2]
+                raw = raw_card(user.user_id)
+                return int(_call(server, user, "POST", "card/v5", raw).status_code)
+
+            def push(number: int, user: UserClient = user, copy: dict[str, str] = copy) -> int:
+                server = (first, second)[number % 2]
+                return int(_call(server, user, "PUT", "keyknox/v1", copy).status_code)
+
+            for write, success in ((publish, 201), (push, 200)):
+                with ThreadPoolExecutor(RACERS) as pool:
+                    statuses = list(pool.map(write, range(RACERS)))
+                assert sorted(statuses) == [success] + [400] * (RACERS - 1)

@@ -62,22 +62,9 @@ class Server:
         }
 
 
-@contextlib.contextmanager
-def run_server(
-    version: str, database_uri: str, encrypted_fields: dict[str, Any]
-) -> Iterator[Server]:
-    """Run Parse Server *version* with the companion and the guard until the block ends."""
-    node = find_node()
-    if version == NEWEST:
-        packages = install_packages(node, cache_folder(os.environ), lambda _: None)
-    else:
-        packages = FOLDER / version
-        install(node, packages)
-    service = vc.generate_key_pair()
-    settings: dict[str, Any] = {
-        "folder": str(packages),
-        "cloudCode": str(CLOUD_CODE),
-        "databaseUri": database_uri,
+def app_settings(encrypted_fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fresh keys and settings of one app, for one server process or for several."""
+    return {
         "applicationId": secrets.token_hex(16),
         "restApiKey": secrets.token_hex(16),
         "masterKey": secrets.token_hex(16),
@@ -86,9 +73,27 @@ def run_server(
             "VIRGIL_APP_ID": secrets.token_hex(16),
             "VIRGIL_APP_KEY_ID": secrets.token_hex(16),
             "VIRGIL_APP_KEY": vc.generate_key_pair().private_key.to_base64(),
-            "VIRGIL_SERVICE_KEY": service.private_key.to_base64(),
+            "VIRGIL_SERVICE_KEY": vc.generate_key_pair().private_key.to_base64(),
             "VIRGIL_BRAINKEY_SECRET": "A" * 43 + "=",
         },
+    }
+
+
+@contextlib.contextmanager
+def run_server(version: str, database_uri: str, app: dict[str, Any]) -> Iterator[Server]:
+    """Run Parse Server *version* with the companion and the guard until the block ends."""
+    node = find_node()
+    if version == NEWEST:
+        packages = install_packages(node, cache_folder(os.environ), lambda _: None)
+    else:
+        packages = FOLDER / version
+        install(node, packages)
+    service = vc.import_private_key(app["virgil"]["VIRGIL_SERVICE_KEY"])
+    settings: dict[str, Any] = {
+        **app,
+        "folder": str(packages),
+        "cloudCode": str(CLOUD_CODE),
+        "databaseUri": database_uri,
     }
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
