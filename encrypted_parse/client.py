@@ -11,8 +11,15 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Self, TypeVar
 
+from encrypted_parse.backup import BrainKeyClient, KeyknoxClient, PrivateKeyBackups
 from encrypted_parse.crypto import PublicKey
-from encrypted_parse.directory import CachingDirectory, Card, DirectoryClient, TokenProvider
+from encrypted_parse.directory import (
+    CachingDirectory,
+    Card,
+    DirectoryClient,
+    ServiceClient,
+    TokenProvider,
+)
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import ConfigurationError, NotPicklableError, TokenError
 from encrypted_parse.keystore import FileKeystore, Keystore, default_keystore_folder
@@ -141,7 +148,11 @@ class EncryptedClient:
         client = DirectoryClient(
             self._directory_url, self._transport, tokens, service_key=self._service_key
         )
-        e3kit = E3Kit(session.user_id, CachingDirectory(client), self._keystore)
+        service = ServiceClient(self._directory_url, self._transport, tokens)
+        backups = PrivateKeyBackups(
+            session.user_id, BrainKeyClient(service), KeyknoxClient(service)
+        )
+        e3kit = E3Kit(session.user_id, CachingDirectory(client), self._keystore, backups=backups)
         return UserClient(session, parse, e3kit)
 
     def __repr__(self) -> str:

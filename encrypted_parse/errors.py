@@ -18,6 +18,13 @@ under "Raises:" of that call.
     │   ├── SourceSizeError
     │   ├── TamperedEnvelopeError
     │   └── UnknownEpochError
+    ├── BackupError
+    │   ├── BackupExistsError
+    │   ├── BackupOutdatedError
+    │   ├── BrainKeyError
+    │   ├── MalformedBackupError
+    │   ├── NoBackupError
+    │   └── WrongBackupPasswordError
     ├── KeystoreError
     │   ├── KeystoreFileError
     │   ├── KeystorePermissionError
@@ -176,6 +183,37 @@ class UnknownEpochError(EnvelopeError):
     def __init__(self, epoch: int, *, hint: str | None = None) -> None:
         super().__init__(f"we hold no group ticket of the epoch {epoch}", hint=hint)
         self.epoch = epoch
+
+
+# --- backups --------------------------------------------------------------------------------
+
+
+class BackupError(EncryptedParseError):
+    """A private key could not be backed up or brought back."""
+
+
+class BackupExistsError(BackupError):
+    """There is a backup already; E3Kit's `CloudEntryExistsError`."""
+
+
+class BackupOutdatedError(BackupError):
+    """The backup holds another key than the one that is published for the user."""
+
+
+class BrainKeyError(BackupError):
+    """A password cannot be used, or the service's answer is not what a service can answer."""
+
+
+class MalformedBackupError(BackupError):
+    """The service keeps something that is not a backup of this user's key."""
+
+
+class NoBackupError(BackupError):
+    """There is no backup; E3Kit's `PrivateKeyNoBackupError`."""
+
+
+class WrongBackupPasswordError(BackupError):
+    """The backup was made with another password; E3Kit's `WrongKeyknoxPasswordError`."""
 
 
 # --- keystores ------------------------------------------------------------------------------

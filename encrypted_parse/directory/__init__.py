@@ -6,6 +6,7 @@ from encrypted_parse.directory.cache import CachingDirectory
 from encrypted_parse.directory.cards import Card, new_card, parse_card
 from encrypted_parse.directory.chains import CardChain, link_cards
 from encrypted_parse.directory.client import DirectoryClient
+from encrypted_parse.directory.service import ServiceClient
 from encrypted_parse.directory.tokens import Token, TokenProvider
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Card",
     "CardChain",
     "DirectoryClient",
+    "ServiceClient",
     "Token",
     "TokenProvider",
     "link_cards",

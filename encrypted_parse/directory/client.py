@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import platform
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
-from encrypted_parse._version import __version__
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory.cards import SELF_SIGNER, Card, is_card_id, parse_card
+from encrypted_parse.directory.service import ServiceClient
 from encrypted_parse.directory.tokens import TokenProvider
 from encrypted_parse.errors import (
-    DirectoryRefusedError,
     InvalidValueError,
     MalformedCardError,
     MalformedResponseError,
     NotPicklableError,
-    TokenError,
 )
-from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transport
+from encrypted_parse.transport import Repeat, Transport
 
 SEARCH_USERS = 50  # section 8
-MAX_MESSAGE_CHARACTERS = 300
-_AGENT = f"encrypted_parse;python;{platform.system()}/{platform.machine()};{__version__}"
-_FIRST_FAILURE = 400
-_UNAUTHORIZED = 401
-_TOKEN_EXPIRED = 20304
 
 
 class DirectoryClient:
@@ -40,9 +31,7 @@ class DirectoryClient:
         *,
         service_key: PublicKey | None,
     ) -> None:
-        self._url = url.rstrip("/")
-        self._transport = transport
-        self._tokens = tokens
+        self._service = ServiceClient(url, transport, tokens)
         self._service_key = service_key
 
     def publish(self, raw: Mapping[str, Any]) -> Card:
@@ -55,7 +44,7 @@ class DirectoryClient:
             MalformedCardError: The answer is another card than the one sent.
             TokenError: The token is refused, also after a fresh one.
         """
-        answer = self._call("POST", "card/v5", raw, repeat=Repeat.SAFE)
+        answer = self._service.call("POST", "card/v5", raw, repeat=Repeat.SAFE).json()
         card = parse_card(answer, service_key=self._service_key)
         if card.raw["content_snapshot"] != raw["content_snapshot"] or _self_signature(
             card.raw
@@ -77,7 +66,8 @@ class DirectoryClient:
         for start in range(0, len(wanted), SEARCH_USERS):
             chunk = wanted[start : start + SEARCH_USERS]
             body = {"identities": chunk}
-            answer = self._call("POST", "card/v5/actions/search", body, repeat=Repeat.SAFE)
+            path = "card/v5/actions/search"
+            answer = self._service.call("POST", path, body, repeat=Repeat.SAFE).json()
             if not isinstance(answer, list):
                 raise MalformedResponseError("the answer to a search is not a list")
             for raw in answer:
@@ -94,7 +84,8 @@ class DirectoryClient:
             DirectoryRefusedError: There is none.
             MalformedCardError: The answer is another card.
         """
-        answer = self._call("GET", f"card/v5/{_checked(card_id)}", None, repeat=Repeat.SAFE)
+        path = f"card/v5/{_checked(card_id)}"
+        answer = self._service.call("GET", path, repeat=Repeat.SAFE).json()
         card = parse_card(answer, service_key=self._service_key)
         if card.card_id != card_id:
             raise MalformedCardError("the directory answered with another card")
@@ -106,47 +97,7 @@ class DirectoryClient:
         Raises:
             DirectoryRefusedError: It is not the user's, or not the current one.
         """
-        self._call("POST", f"card/v5/actions/revoke/{_checked(card_id)}", {})
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        *,
-        repeat: Repeat = Repeat.NEVER,
-    ) -> Any:  # noqa: ANN401 - any JSON
-        token = self._tokens.get()
-        response = self._send(method, path, body, token.text, repeat)
-        if _refuses_token(response):
-            # Once: a clock that is off, or a key that was replaced; never in a loop.
-            token = self._tokens.replace(token)
-            response = self._send(method, path, body, token.text, repeat)
-            if _refuses_token(response):
-                raise TokenError(
-                    "the directory refuses the token, also a fresh one",
-                    hint="do cloud function and directory use the same VIRGIL_APP_KEY?",
-                )
-        if response.status < _FIRST_FAILURE:
-            return response.json()
-        raise _refusal(response)
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        token: str,
-        repeat: Repeat,
-    ) -> HttpResponse:
-        headers = {"Authorization": f"Virgil {token}", "Virgil-Agent": _AGENT}
-        content = None
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-            content = json.dumps(body, separators=(",", ":")).encode("ascii")
-        url = f"{self._url}/{path}"
-        request = HttpRequest(method, url, headers, body=content, repeat=repeat)
-        return self._transport.send(request)
+        self._service.call("POST", f"card/v5/actions/revoke/{_checked(card_id)}", {})
 
     def __reduce__(self) -> NoReturn:
         raise NotPicklableError("a directory client holds a token and is not pickled")
@@ -164,30 +115,3 @@ def _self_signature(raw: Mapping[str, Any]) -> Sequence[Any]:
         for item in raw["signatures"]
         if item.get("signer") == SELF_SIGNER
     ]
-
-
-def _refuses_token(response: HttpResponse) -> bool:
-    return response.status == _UNAUTHORIZED or (
-        response.status >= _FIRST_FAILURE and _error(response).get("code") == _TOKEN_EXPIRED
-    )
-
-
-def _refusal(response: HttpResponse) -> DirectoryRefusedError:
-    fields = _error(response)
-    code, message = fields.get("code"), fields.get("message")
-    if not isinstance(code, int) or isinstance(code, bool):
-        code = None
-    text = message if isinstance(message, str) and message.isprintable() else "no reason given"
-    return DirectoryRefusedError(
-        f"the directory refused: {text[:MAX_MESSAGE_CHARACTERS]}",
-        code=code,
-        status=response.status,
-    )
-
-
-def _error(response: HttpResponse) -> Mapping[str, Any]:
-    try:
-        body = response.json()
-    except MalformedResponseError:
-        return {}
-    return body if isinstance(body, dict) else {}

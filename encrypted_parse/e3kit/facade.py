@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import overload
 
 from encrypted_parse import envelope
+from encrypted_parse.backup import PrivateKeyBackups
 from encrypted_parse.crypto import PrivateKey, PublicKey
 from encrypted_parse.directory import (
     CachingDirectory,
@@ -19,6 +20,7 @@ from encrypted_parse.directory import (
     CardChain,
     new_card,
 )
+from encrypted_parse.e3kit.backups import BackupVerbs
 from encrypted_parse.e3kit.files import FileVerbs
 from encrypted_parse.errors import (
     AlreadyRegisteredError,
@@ -32,7 +34,7 @@ from encrypted_parse.errors import (
 from encrypted_parse.keystore import Keystore
 
 
-class E3Kit(FileVerbs):
+class E3Kit(BackupVerbs, FileVerbs):
     """One user's keys and the directory, behind E3Kit's verbs.
 
     Thread-safe: it holds no state of its own beside what keystore and directory keep.
@@ -44,12 +46,12 @@ class E3Kit(FileVerbs):
         directory: CachingDirectory,
         keystore: Keystore,
         *,
+        backups: PrivateKeyBackups | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(self._own_key)
-        self.user_id = user_id
+        BackupVerbs.__init__(self, user_id, keystore, backups, self._fetch_published_key)
+        FileVerbs.__init__(self, self._own_key)
         self._directory = directory
-        self._keystore = keystore
         self._clock = clock
 
     # --- life of a key ----------------------------------------------------------------------
@@ -101,6 +103,23 @@ class E3Kit(FileVerbs):
 
         Without a backup, everything encrypted for the user is lost with it.
         """
+        self._keystore.delete(self.user_id)
+
+    def unregister(self) -> None:
+        """Revoke the user's card and delete the private key from this machine.
+
+        Without a backup, everything encrypted for the user is lost. A backup stays, until it is
+        reset. The user may register again, with another key.
+
+        Raises:
+            NotRegisteredError: The user has no card.
+            DirectoryRefusedError: The directory refuses; the key is still there.
+        """
+        chain = self._find(self.user_id)
+        if chain is None:
+            raise NotRegisteredError([self.user_id])
+        self._directory.client.revoke(chain.head.card_id)
+        self._directory.forget(self.user_id)
         self._keystore.delete(self.user_id)
 
     # --- cards ------------------------------------------------------------------------------
@@ -254,6 +273,9 @@ class E3Kit(FileVerbs):
                 hint="call register() once per user",
             )
         return stored.private_key
+
+    def _fetch_published_key(self) -> PublicKey:
+        return self.find_users([self.user_id], force_reload=True)[self.user_id].public_key
 
     def _find(self, user_id: str) -> CardChain | None:
         return self._directory.find_chains([user_id], force=True).get(user_id)

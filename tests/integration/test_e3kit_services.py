@@ -17,7 +17,16 @@ from npm_peer import E3KIT, NpmPeer, PeerRefusedError
 from encrypted_parse import EncryptedClient, MemoryKeystore, UserClient
 from encrypted_parse import virgil_crypto as vc
 from encrypted_parse.devserver import DevServer
-from encrypted_parse.errors import AlreadyRegisteredError, MissingExtraError, UnknownEpochError
+from encrypted_parse.errors import (
+    AlreadyRegisteredError,
+    BackupExistsError,
+    BackupOutdatedError,
+    MissingExtraError,
+    NoBackupError,
+    NotRegisteredError,
+    UnknownEpochError,
+    WrongBackupPasswordError,
+)
 
 MakeUser = Callable[..., UserClient]
 _NUMBERS = itertools.count()
@@ -224,6 +233,17 @@ def test_unregister_and_register_again(make_device: MakeDevice, make_user: MakeU
     bob.e3kit.find_users([alice.user_id], force_reload=True)
     assert len(bob.e3kit.author_keys(alice.user_id)) == 1
 
+    first = bob.e3kit._own_key()
+    bob.e3kit.unregister()
+    assert not bob.e3kit.has_local_private_key()
+    with pytest.raises(NotRegisteredError):
+        bob.e3kit.unregister()
+    with pytest.raises(PeerRefusedError, match="UsersNotFoundError"):
+        alice.ask("find", ids=[bob.user_id])
+    bob.register()
+    assert bob.e3kit._own_key() != first
+    assert list(alice.ask("find", ids=[bob.user_id])) == [bob.user_id]
+
 
 # --- backups --------------------------------------------------------------------------------
 
@@ -264,6 +284,58 @@ def test_backup_and_restore(
     alice.ask("backup", password="third", name=name)
     phone.ask("restore", password="third", name=name)
     assert phone.ask("private_key") == key
+
+
+def _fresh_python(app: EncryptedClient, user: UserClient) -> UserClient:
+    """Return the same user on another machine, without a key."""
+    app._keystore = MemoryKeystore()
+    return app.become(user.session_token)
+
+
+@pytest.mark.parametrize("name", [None, "second key"], ids=["unnamed", "named"])
+def test_backups_between_e3kit_and_python(
+    make_device: MakeDevice, make_user: MakeUser, app: EncryptedClient, name: str | None
+) -> None:
+    """Backed up here and restored there, and the reverse; the password changed on either side."""
+    alice = make_device()
+    alice.ask("backup", password="first", name=name)
+    laptop = _fresh_python(app, alice.user)
+    with pytest.raises(WrongBackupPasswordError):
+        laptop.e3kit.restore_private_key("wrong", name)
+    assert not laptop.e3kit.has_local_private_key()
+    laptop.e3kit.restore_private_key("first", name)
+    assert laptop.e3kit._own_key().to_base64() == alice.ask("private_key")
+    with pytest.raises(BackupExistsError):
+        laptop.e3kit.backup_private_key("another", name)
+    laptop.e3kit.change_password("first", "second", name)
+    phone = make_device(alice.user)
+    phone.ask("restore", password="second", name=name)
+    assert phone.ask("private_key") == alice.ask("private_key")
+    laptop.e3kit.reset_private_key_backup(name)
+    with pytest.raises(NoBackupError):
+        laptop.e3kit.restore_private_key("second", name)
+
+    bob = make_user()
+    bob.e3kit.backup_private_key("пароль", name)
+    phone = make_device(bob)
+    phone.ask("restore", password="пароль", name=name)
+    assert phone.ask("private_key") == bob.e3kit._own_key().to_base64()
+    phone.ask("change_password", old="пароль", password="second", name=name)
+    laptop = _fresh_python(app, bob)
+    laptop.e3kit.restore_private_key("second", name)
+    assert laptop.e3kit.auth_decrypt(bob.e3kit.auth_encrypt("x")) == "x"
+
+
+def test_an_outdated_backup(make_device: MakeDevice, app: EncryptedClient) -> None:
+    """A backup of a key that was replaced since is not taken for the user's key."""
+    alice = make_device()
+    alice.ask("backup", password="first")
+    alice.ask("cleanup")
+    alice.ask("rotate")
+    laptop = _fresh_python(app, alice.user)
+    with pytest.raises(BackupOutdatedError):
+        laptop.e3kit.restore_private_key("first")
+    assert not laptop.e3kit.has_local_private_key()
 
 
 # --- groups ---------------------------------------------------------------------------------

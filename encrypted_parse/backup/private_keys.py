@@ -1,0 +1,152 @@
+"""Private keys in the cloud, under a password: what E3Kit's backup verbs do.
+
+The backup is encrypted for, and signed by, the key pair that BrainKey makes of the password. So the
+service can neither read nor forge one, but it can serve an old one: the key that comes back has
+to be the published one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from encrypted_parse.backup.brainkey import BrainKeyClient
+from encrypted_parse.backup.entries import (
+    Entries,
+    key_entry,
+    read_entries,
+    read_key,
+    write_entries,
+)
+from encrypted_parse.backup.keyknox import KeyknoxClient, KeyknoxRecord, Place
+from encrypted_parse.crypto import PrivateKey
+from encrypted_parse.envelope import (
+    DetachedEnvelope,
+    decrypt_then_verify_detached,
+    sign_then_encrypt_detached,
+)
+from encrypted_parse.errors import (
+    BackupExistsError,
+    EnvelopeError,
+    MalformedBackupError,
+    NoBackupError,
+    NotARecipientError,
+    WrongBackupPasswordError,
+)
+
+_ROOT, _PATH = "e3kit", "backup"
+
+
+class PrivateKeyBackups:
+    """One user's backups: the unnamed one, and named ones beside it."""
+
+    def __init__(
+        self,
+        user_id: str,
+        brainkey: BrainKeyClient,
+        keyknox: KeyknoxClient,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._user_id = user_id
+        self._brainkey = brainkey
+        self._keyknox = keyknox
+        self._clock = clock
+
+    def store(self, key: PrivateKey, password: str, name: str | None = None) -> None:
+        """Keep *key* under *password*.
+
+        Raises:
+            BackupExistsError: There is one already; with the same name, under another password
+                too.
+        """
+        brain_key = self._brainkey.derive(password)
+        record = self._pull(name)
+        if record.envelope is not None:
+            raise BackupExistsError(
+                "there is a backup already",
+                hint="change its password, or reset it if the password is lost",
+            )
+        entry_name = name or self._user_id
+        entries = {entry_name: key_entry(entry_name, key, self._clock())}
+        self._push(_seal(entries, brain_key), record, name)
+
+    def load(self, password: str, name: str | None = None) -> PrivateKey:
+        """Return the key that is kept under *password*.
+
+        Raises:
+            NoBackupError: There is none.
+            WrongBackupPasswordError: It was made with another password.
+            MalformedBackupError: It is not a backup of this user's key.
+        """
+        brain_key = self._brainkey.derive(password)
+        entries = _open(self._present(name), brain_key)
+        # E3Kit's JavaScript names the entry after the backup, Kotlin and Swift after the user.
+        entry = entries.get(name or self._user_id) or entries.get(self._user_id)
+        if entry is None:
+            raise MalformedBackupError("the backup holds no key of this user")
+        return read_key(entry)
+
+    def change_password(self, old: str, new: str, name: str | None = None) -> None:
+        """Put the backup, with all that is in it, under another password.
+
+        Raises:
+            NoBackupError: There is none.
+            WrongBackupPasswordError: *old* is not its password; nothing was changed.
+        """
+        old_key = self._brainkey.derive(old)
+        record = self._present(name)
+        entries = _open(record, old_key)
+        self._push(_seal(entries, self._brainkey.derive(new)), record, name)
+
+    def reset(self, name: str | None = None) -> None:
+        """Delete the backup, whatever its password; nothing happens if there is none."""
+        if name is None:
+            self._keyknox.reset()
+        else:
+            self._keyknox.reset_records(Place(_ROOT, _PATH, name))
+
+    def _pull(self, name: str | None) -> KeyknoxRecord:
+        if name is None:
+            return self._keyknox.pull()
+        return self._keyknox.pull_record(Place(_ROOT, _PATH, name), self._user_id)
+
+    def _present(self, name: str | None) -> KeyknoxRecord:
+        record = self._pull(name)
+        if record.envelope is None:
+            raise NoBackupError(
+                "there is no backup" if name is None else f"there is no backup named {name!r}",
+                hint="back the key up on a device that has it",
+            )
+        return record
+
+    def _push(self, envelope: DetachedEnvelope, record: KeyknoxRecord, name: str | None) -> None:
+        # A record without a value takes no hash: some services have none to give.
+        previous = None if record.envelope is None else record.hash
+        if name is None:
+            self._keyknox.push(envelope, previous)
+        else:
+            place = Place(_ROOT, _PATH, name)
+            self._keyknox.push_record(place, [self._user_id], envelope, previous)
+
+
+def _seal(entries: Entries, brain_key: PrivateKey) -> DetachedEnvelope:
+    return sign_then_encrypt_detached(
+        write_entries(entries), signer=brain_key, recipients=[brain_key.public_key]
+    )
+
+
+def _open(record: KeyknoxRecord, brain_key: PrivateKey) -> Entries:
+    if record.envelope is None:
+        return {}
+    try:
+        plaintext = decrypt_then_verify_detached(
+            record.envelope, identities=[brain_key], signers=[brain_key.public_key]
+        )
+    except NotARecipientError:
+        raise WrongBackupPasswordError(
+            "the password is wrong", hint="a backup can be reset where the private key still is"
+        ) from None
+    except EnvelopeError as error:
+        raise MalformedBackupError("the backup was altered, or is not one") from error
+    return read_entries(plaintext)

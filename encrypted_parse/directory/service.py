@@ -1,0 +1,103 @@
+"""Calls of Virgil's services with a token: cards, Keyknox and BrainKey share host and manner."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from encrypted_parse._version import __version__
+from encrypted_parse.directory.tokens import TokenProvider
+from encrypted_parse.errors import (
+    DirectoryRefusedError,
+    MalformedResponseError,
+    NotPicklableError,
+    TokenError,
+)
+from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transport
+
+MAX_MESSAGE_CHARACTERS = 300
+_AGENT = f"encrypted_parse;python;{platform.system()}/{platform.machine()};{__version__}"
+_FIRST_FAILURE = 400
+_UNAUTHORIZED = 401
+_TOKEN_EXPIRED = 20304
+
+
+class ServiceClient:
+    """Sends requests with the token's authority; a refused token is replaced once."""
+
+    def __init__(self, url: str, transport: Transport, tokens: TokenProvider) -> None:
+        self._url = url.rstrip("/")
+        self._transport = transport
+        self._tokens = tokens
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        repeat: Repeat = Repeat.NEVER,
+    ) -> HttpResponse:
+        """Send one request and return its successful answer.
+
+        Raises:
+            DirectoryRefusedError: The service answered with an error of its own.
+            TokenError: The token is refused, also after a fresh one.
+        """
+        content = None if body is None else json.dumps(body, separators=(",", ":")).encode("ascii")
+        sent = {"Virgil-Agent": _AGENT, **(headers or {})}
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+
+        def send(token: str) -> HttpResponse:
+            authorized = {**sent, "Authorization": f"Virgil {token}"}
+            url = f"{self._url}/{path}"
+            request = HttpRequest(method, url, authorized, body=content, repeat=repeat)
+            return self._transport.send(request)
+
+        token = self._tokens.get()
+        response = send(token.text)
+        if _refuses_token(response):
+            # Once: a clock that is off, or a key that was replaced; never in a loop.
+            response = send(self._tokens.replace(token).text)
+            if _refuses_token(response):
+                raise TokenError(
+                    "the directory refuses the token, also a fresh one",
+                    hint="do cloud function and directory use the same VIRGIL_APP_KEY?",
+                )
+        if response.status < _FIRST_FAILURE:
+            return response
+        raise _refusal(response)
+
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklableError("a client of Virgil's services holds a token and is not pickled")
+
+
+def _refuses_token(response: HttpResponse) -> bool:
+    return response.status == _UNAUTHORIZED or (
+        response.status >= _FIRST_FAILURE and _error(response).get("code") == _TOKEN_EXPIRED
+    )
+
+
+def _refusal(response: HttpResponse) -> DirectoryRefusedError:
+    fields = _error(response)
+    code, message = fields.get("code"), fields.get("message")
+    if not isinstance(code, int) or isinstance(code, bool):
+        code = None
+    text = message if isinstance(message, str) and message.isprintable() else "no reason given"
+    return DirectoryRefusedError(
+        f"the directory refused: {text[:MAX_MESSAGE_CHARACTERS]}",
+        code=code,
+        status=response.status,
+    )
+
+
+def _error(response: HttpResponse) -> Mapping[str, Any]:
+    try:
+        body = response.json()
+    except MalformedResponseError:
+        return {}
+    return body if isinstance(body, dict) else {}
