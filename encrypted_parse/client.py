@@ -11,7 +11,6 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Self, TypeVar
 
-from encrypted_parse.backup import BrainKeyClient, KeyknoxClient, PrivateKeyBackups
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import (
     CachingDirectory,
@@ -149,10 +148,8 @@ class EncryptedClient:
             self._directory_url, self._transport, tokens, service_key=self._service_key
         )
         service = ServiceClient(self._directory_url, self._transport, tokens)
-        backups = PrivateKeyBackups(
-            session.user_id, BrainKeyClient(service), KeyknoxClient(service)
-        )
-        e3kit = E3Kit(session.user_id, CachingDirectory(client), self._keystore, backups=backups)
+        directory = CachingDirectory(client)
+        e3kit = E3Kit(session.user_id, directory, self._keystore, service=service)
         return UserClient(session, parse, e3kit)
 
     def __repr__(self) -> str:

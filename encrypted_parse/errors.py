@@ -25,6 +25,10 @@ under "Raises:" of that call.
     │   ├── MalformedBackupError
     │   ├── NoBackupError
     │   └── WrongBackupPasswordError
+    ├── GroupError
+    │   ├── GroupExistsError
+    │   ├── GroupNotFoundError
+    │   └── MalformedGroupError
     ├── KeystoreError
     │   ├── KeystoreFileError
     │   ├── KeystorePermissionError
@@ -214,6 +218,25 @@ class NoBackupError(BackupError):
 
 class WrongBackupPasswordError(BackupError):
     """The backup was made with another password; E3Kit's `WrongKeyknoxPasswordError`."""
+
+
+# --- groups ---------------------------------------------------------------------------------
+
+
+class GroupError(EncryptedParseError):
+    """A group cannot be changed in this way, or not by us."""
+
+
+class GroupExistsError(GroupError):
+    """We have a group with this id already; E3Kit's `GroupTicketAlreadyExistsError`."""
+
+
+class GroupNotFoundError(GroupError):
+    """There is no such group for us: deleted, never made, or we are no member."""
+
+
+class MalformedGroupError(GroupError):
+    """What the service keeps for the group is not what its initiator put there."""
 
 
 # --- keystores ------------------------------------------------------------------------------

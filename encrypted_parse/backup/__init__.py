@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from encrypted_parse.backup.brainkey import BrainKeyClient
-from encrypted_parse.backup.keyknox import KeyknoxClient
+from encrypted_parse.backup.keyknox import KeyknoxClient, Place
 from encrypted_parse.backup.private_keys import PrivateKeyBackups
 
-__all__ = ["BrainKeyClient", "KeyknoxClient", "PrivateKeyBackups"]
+__all__ = ["BrainKeyClient", "KeyknoxClient", "Place", "PrivateKeyBackups"]

@@ -14,6 +14,7 @@ from encrypted_parse.envelope import DetachedEnvelope
 from encrypted_parse.errors import MalformedResponseError
 from encrypted_parse.transport import HttpResponse, Repeat
 
+MAX_KEYS = 10_000  # bounds work on hostile input
 _HASH = "virgil-keyknox-hash"
 _PREVIOUS_HASH = "Virgil-Keyknox-Previous-Hash"
 
@@ -106,6 +107,30 @@ class KeyknoxClient:
         """Delete one's own record at *place*, or only *recipient*'s copy of it."""
         body = place.to_json() | ({} if recipient is None else {"identity": recipient})
         self._service.call("POST", "keyknox/v2/reset", body, repeat=Repeat.SAFE)
+
+    def reset_path(self, root: str, path: str, recipient: str | None = None) -> None:
+        """Delete all one's own records below *path*, or only *recipient*'s copies of them."""
+        body = {"root": root, "path": path}
+        if recipient is not None:
+            body["identity"] = recipient
+        self._service.call("POST", "keyknox/v2/reset", body, repeat=Repeat.SAFE)
+
+    def list_keys(self, root: str, path: str, owner: str) -> list[str]:
+        """Return the keys below *path* of *owner*'s records that we have a copy of.
+
+        Raises:
+            MalformedResponseError: The answer is not a list of names, or too long a one.
+        """
+        body = {"root": root, "path": path, "identity": owner}
+        call = self._service.call("POST", "keyknox/v2/keys", body, repeat=Repeat.SAFE)
+        keys = call.json()
+        if (
+            not isinstance(keys, list)
+            or len(keys) > MAX_KEYS
+            or not all(isinstance(key, str) for key in keys)
+        ):
+            raise MalformedResponseError("the service's answer is not a list of names")
+        return keys
 
 
 def _previous(previous_hash: str | None) -> dict[str, str]:

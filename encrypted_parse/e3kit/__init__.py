@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from encrypted_parse.e3kit.facade import E3Kit
+from encrypted_parse.e3kit.groups import Group
 
-__all__ = ["E3Kit"]
+__all__ = ["E3Kit", "Group"]

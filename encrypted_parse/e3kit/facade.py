@@ -12,18 +12,21 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import overload
 
 from encrypted_parse import envelope
-from encrypted_parse.backup import PrivateKeyBackups
+from encrypted_parse.backup import BrainKeyClient, KeyknoxClient, PrivateKeyBackups
 from encrypted_parse.crypto import PrivateKey, PublicKey
 from encrypted_parse.directory import (
     CachingDirectory,
     Card,
     CardChain,
+    ServiceClient,
     new_card,
 )
 from encrypted_parse.e3kit.backups import BackupVerbs
 from encrypted_parse.e3kit.files import FileVerbs
+from encrypted_parse.e3kit.groups import Group
 from encrypted_parse.errors import (
     AlreadyRegisteredError,
+    ConfigurationError,
     DirectoryRefusedError,
     EncryptedParseError,
     MalformedEnvelopeError,
@@ -46,9 +49,15 @@ class E3Kit(BackupVerbs, FileVerbs):
         directory: CachingDirectory,
         keystore: Keystore,
         *,
-        backups: PrivateKeyBackups | None = None,
+        service: ServiceClient | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._keyknox = None if service is None else KeyknoxClient(service)
+        backups = None
+        if service is not None and self._keyknox is not None:
+            backups = PrivateKeyBackups(
+                user_id, BrainKeyClient(service), self._keyknox, clock=clock
+            )
         BackupVerbs.__init__(self, user_id, keystore, backups, self._fetch_published_key)
         FileVerbs.__init__(self, self._own_key)
         self._directory = directory
@@ -247,6 +256,35 @@ class E3Kit(BackupVerbs, FileVerbs):
         )
         return plaintext if isinstance(data, bytes) else _to_text(plaintext)
 
+    # --- groups -----------------------------------------------------------------------------
+
+    def create_group(self, group_id: str, members: Iterable[Card] = ()) -> Group:
+        """Start a group with ourselves as its initiator.
+
+        Args:
+            group_id: At least 10 bytes; unique among our own groups.
+            members: The current cards of the others, up to 99.
+
+        Raises:
+            GroupExistsError: We have a group with this id already.
+            EnvelopeError: *group_id* is too short.
+        """
+        group = self._group(group_id, self._fetch_card(self.user_id))
+        group.create(members)
+        return group
+
+    def load_group(self, group_id: str, initiator: Card) -> Group:
+        """Return the group that *initiator* made and we are a member of.
+
+        Raises:
+            GroupNotFoundError: There is none, or we are no member.
+            MalformedGroupError: A ticket is not *initiator*'s: the initiator has another key now,
+                or the service lies.
+        """
+        group = self._group(group_id, initiator)
+        group.update()
+        return group
+
     def seal(self, plaintext: bytes, recipients: Sequence[PublicKey]) -> bytes:
         """Return a padded envelope for exactly *recipients*, signed by us."""
         return envelope.sign_and_encrypt(plaintext, signer=self._own_key(), recipients=recipients)
@@ -274,8 +312,18 @@ class E3Kit(BackupVerbs, FileVerbs):
             )
         return stored.private_key
 
+    def _group(self, group_id: str, initiator: Card) -> Group:
+        if self._keyknox is None:
+            raise ConfigurationError(
+                "this client was made without Keyknox", hint="use EncryptedClient, which has it"
+            )
+        return Group(group_id, initiator, (self.user_id, self._own_key()), self._keyknox)
+
+    def _fetch_card(self, user_id: str) -> Card:
+        return self.find_users([user_id], force_reload=True)[user_id]
+
     def _fetch_published_key(self) -> PublicKey:
-        return self.find_users([self.user_id], force_reload=True)[self.user_id].public_key
+        return self._fetch_card(self.user_id).public_key
 
     def _find(self, user_id: str) -> CardChain | None:
         return self._directory.find_chains([user_id], force=True).get(user_id)

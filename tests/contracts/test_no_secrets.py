@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import datetime as dt
 import logging
 import pickle
 import re
@@ -15,12 +16,15 @@ import pytest
 
 import encrypted_parse
 from encrypted_parse import EncryptedClient, MemoryKeystore, Model, encrypted, only_me
+from encrypted_parse.backup import KeyknoxClient
 from encrypted_parse.client import UserClient
 from encrypted_parse.crypto import EphemeralKey, KeyType, PrivateKey, der
 from encrypted_parse.crypto.imports import _Algorithm, _PrivateKeyInfo
 from encrypted_parse.devserver import Database, DevServer
 from encrypted_parse.devserver.secrets import ServerSecrets
+from encrypted_parse.directory import ServiceClient, new_card, parse_card
 from encrypted_parse.directory.tokens import Token, TokenProvider
+from encrypted_parse.e3kit import Group
 from encrypted_parse.e3kit.files import FileVerbs
 from encrypted_parse.envelope import GroupSession, GroupTicket
 from encrypted_parse.envelope.signed import KeySchedule
@@ -97,6 +101,14 @@ def _token_provider() -> TokenProvider:
     return provider
 
 
+def _group() -> Group:
+    card = parse_card(new_card("u1", KEY, dt.datetime(2026, 1, 1, tzinfo=dt.UTC)), service_key=None)
+    service = ServiceClient("https://service.invalid", _transport(), _token_provider())
+    group = Group("a group of ours", card, ("u1", KEY), KeyknoxClient(service))
+    group._session = GroupSession([GroupTicket(bytes(32), 0, SEED)])
+    return group
+
+
 def _private_key_info() -> _PrivateKeyInfo:
     algorithm = _Algorithm(oid=der.ObjectIdentifier("1.3.101.112"))
     return _PrivateKeyInfo(version=0, algorithm=algorithm, private_key=SEED, attributes=None)
@@ -151,6 +163,7 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     ),
     "HttpResponse": lambda _: HttpResponse(200, {"x-token": TEXT}, TEXT.encode()),
     "EphemeralKey": lambda _: EphemeralKey(KeyType.ED25519, lambda count: SEED[:count]),
+    "Group": lambda _: _group(),
     "GroupSession": lambda _: GroupSession([GroupTicket(bytes(32), 0, SEED)]),
     "GroupTicket": lambda _: GroupTicket(bytes(32), 0, SEED),
     "KeyPair": lambda _: KeyPair(KEY, KEY.public_key),

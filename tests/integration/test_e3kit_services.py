@@ -21,6 +21,9 @@ from encrypted_parse.errors import (
     AlreadyRegisteredError,
     BackupExistsError,
     BackupOutdatedError,
+    GroupError,
+    GroupExistsError,
+    GroupNotFoundError,
     MissingExtraError,
     NoBackupError,
     NotRegisteredError,
@@ -415,6 +418,78 @@ def test_groups(make_device: MakeDevice, make_user: MakeUser, dev_server: DevSer
     alice.ask("delete_group", group=group)
     with pytest.raises(PeerRefusedError):
         make_device(dave).ask("load_group", group=group, initiator=alice.user_id)
+
+
+def test_a_group_of_pythons(make_device: MakeDevice, make_user: MakeUser) -> None:
+    """Python starts the group and changes its members; E3Kit in Node is a member."""
+    alice, bob, carol, dave = make_user(), make_device(), make_device(), make_user()
+    group_id = f"python group {alice.user_id}"
+    cards = alice.e3kit.find_users([user.user_id for user in (bob, carol, dave)])
+    group = alice.e3kit.create_group(group_id, [cards[bob.user_id], cards[dave.user_id]])
+    with pytest.raises(GroupExistsError):
+        alice.e3kit.create_group(group_id, [cards[bob.user_id]])
+    first = group.encrypt("hello")
+    bob.ask("load_group", group=group_id, initiator=alice.user_id)
+    decrypt = {"group": group_id, "from": alice.user_id}
+    assert bob.ask("group_decrypt", text=first, **decrypt) == "hello"
+    answer = bob.ask("group_encrypt", group=group_id, text="from node")
+    assert group.decrypt(answer, cards[bob.user_id]) == "from node"
+
+    alice_card = dave.e3kit.find_users([alice.user_id])[alice.user_id]
+    seen = dave.e3kit.load_group(group_id, alice_card)
+    assert seen.decrypt(first, alice_card) == "hello"
+    assert seen.participants == {alice.user_id, bob.user_id, dave.user_id}
+    for change in (seen.add, seen.delete):
+        with pytest.raises(GroupError, match="initiator"):
+            change(*([[cards[carol.user_id]]] if change == seen.add else []))
+
+    group.add([cards[carol.user_id]])
+    with pytest.raises(GroupError):
+        group.add([cards[carol.user_id]])
+    carol.ask("load_group", group=group_id, initiator=alice.user_id)
+    assert carol.ask("group_decrypt", text=first, **decrypt) == "hello"
+    with pytest.raises(GroupError):
+        group.remove([cards[bob.user_id]], [cards[dave.user_id]])
+    group.remove([cards[bob.user_id]], [cards[carol.user_id], cards[dave.user_id]])
+    second = group.encrypt("without bob")
+    with pytest.raises(PeerRefusedError):
+        bob.ask("load_group", group=group_id, initiator=alice.user_id)
+    carol.ask("update", group=group_id)
+    assert carol.ask("group_decrypt", text=second, **decrypt) == "without bob"
+    with pytest.raises(UnknownEpochError):
+        seen.decrypt(second, alice_card)
+    seen.update()
+    assert seen.decrypt(second, alice_card) == "without bob"
+    assert seen.participants == {alice.user_id, carol.user_id, dave.user_id}
+
+    carol.ask("cleanup")
+    carol.ask("rotate")
+    group.re_add(alice.e3kit.find_users([carol.user_id], force_reload=True)[carol.user_id])
+    carol.ask("load_group", group=group_id, initiator=alice.user_id)
+    assert carol.ask("group_decrypt", text=second, **decrypt) == "without bob"
+    group.delete()
+    with pytest.raises(GroupNotFoundError):
+        seen.update()
+    assert seen.decrypt(second, alice_card) == "without bob"  # what one holds, one keeps
+
+
+def test_python_in_a_group_of_e3kit(make_device: MakeDevice, make_user: MakeUser) -> None:
+    """E3Kit in Node starts the group; Python loads it, reads and writes."""
+    alice, bob, mallory = make_device(), make_user(), make_user()
+    group_id = f"node group {alice.user_id}"
+    alice.ask("create_group", group=group_id, members=[bob.user_id])
+    card = bob.e3kit.find_users([alice.user_id])[alice.user_id]
+    group = bob.e3kit.load_group(group_id, card)
+    assert group.participants == {alice.user_id, bob.user_id}
+    text = alice.ask("group_encrypt", group=group_id, text="прив\u0435т")
+    assert group.decrypt(text, card) == "прив\u0435т"
+    question = {"group": group_id, "text": group.encrypt("back"), "from": bob.user_id}
+    assert alice.ask("group_decrypt", **question) == "back"
+    with pytest.raises(GroupNotFoundError):
+        mallory.e3kit.load_group(group_id, card)
+    own = mallory.e3kit.find_users([mallory.user_id])[mallory.user_id]
+    with pytest.raises(GroupNotFoundError):
+        mallory.e3kit.load_group(group_id, own)
 
 
 # --- deleted users --------------------------------------------------------------------------

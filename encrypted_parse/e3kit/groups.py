@@ -1,0 +1,281 @@
+"""E3Kit's groups, for one user: shared sessions whose tickets travel through Keyknox (section 9).
+
+The initiator makes tickets, one an epoch, and gives each member a copy that is encrypted for the
+member and signed by the initiator. Removing a member starts an epoch that the member has no ticket
+of; adding one shares all older tickets, so newcomers read what was written before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import overload
+
+from encrypted_parse.backup import KeyknoxClient, Place
+from encrypted_parse.backup.keyknox import KeyknoxRecord
+from encrypted_parse.crypto import PrivateKey, PublicKey
+from encrypted_parse.directory import Card
+from encrypted_parse.envelope import (
+    GroupSession,
+    GroupTicket,
+    decrypt_then_verify_detached,
+    from_text,
+    group_session_id,
+    sign_then_encrypt_detached,
+    to_text,
+)
+from encrypted_parse.errors import (
+    DirectoryRefusedError,
+    EnvelopeError,
+    GroupError,
+    GroupExistsError,
+    GroupNotFoundError,
+    MalformedGroupError,
+)
+
+ROOT = "group-sessions"
+MAX_PARTICIPANTS = 100
+_HASH_MISMATCH = 50010
+
+
+class Group:
+    """One group as this user sees it: its tickets, its members, its initiator.
+
+    Made by `create_group` and `load_group`. Only the initiator changes members; the others call
+    `update` to learn of it.
+    """
+
+    def __init__(
+        self,
+        group_id: str,
+        initiator: Card,
+        own: tuple[str, PrivateKey],
+        keyknox: KeyknoxClient,
+    ) -> None:
+        self.group_id = group_id
+        self.initiator = initiator.user_id
+        self._initiator_key = initiator.public_key
+        self._user_id, self._key = own
+        self._keyknox = keyknox
+        self._path = group_session_id(group_id).hex()
+        self._session: GroupSession | None = None
+        self.participants: frozenset[str] = frozenset()
+
+    @property
+    def session(self) -> GroupSession:
+        """The tickets that we hold."""
+        if self._session is None:
+            raise GroupNotFoundError(f"the group {self.group_id!r} is not loaded")
+        return self._session
+
+    # --- messages ---------------------------------------------------------------------------
+
+    @overload
+    def encrypt(self, data: str) -> str: ...
+    @overload
+    def encrypt(self, data: bytes) -> bytes: ...
+    def encrypt(self, data: str | bytes) -> str | bytes:
+        """Encrypt for the members of the newest epoch, signed by us; text gives base64.
+
+        Raises:
+            PlaintextTooLongError: Over 29,915 bytes.
+        """
+        plaintext = data.encode("utf-8") if isinstance(data, str) else data
+        message = self.session.encrypt(plaintext, self._key)
+        return to_text(message) if isinstance(data, str) else message
+
+    @overload
+    def decrypt(self, data: str, sender: Card) -> str: ...
+    @overload
+    def decrypt(self, data: bytes, sender: Card) -> bytes: ...
+    def decrypt(self, data: str | bytes, sender: Card) -> str | bytes:
+        """Open a message that *sender* wrote to this group.
+
+        Raises:
+            UnknownEpochError: We do not hold its ticket: call `update`, or we were removed.
+            EnvelopeError: See `GroupSession.decrypt`.
+        """
+        if isinstance(data, bytes):
+            return self.session.decrypt(data, sender.public_key)
+        plaintext = self.session.decrypt(from_text(data), sender.public_key)
+        try:
+            return plaintext.decode("utf-8")
+        except UnicodeDecodeError:
+            # `from None`: the original error carries the plaintext.
+            raise MalformedGroupError("the decrypted message is not text") from None
+
+    # --- members ----------------------------------------------------------------------------
+
+    def add(self, cards: Iterable[Card]) -> None:
+        """Add members, and share all older tickets with them.
+
+        Raises:
+            GroupError: We are not the initiator, some are members already, or it gets too large.
+            DirectoryRefusedError: Code 50010: another device of ours was faster; `update`.
+        """
+        new = self._members(cards)
+        if new.keys() & self.participants:
+            raise GroupError("some of them are members already")
+        _check_size(len(self.participants | new.keys()))
+        for epoch, (record, ticket) in self._fetch().items():
+            self._share(epoch, ticket, new, record)
+        self.participants |= new.keys()
+
+    def remove(self, cards: Iterable[Card], remaining: Iterable[Card]) -> None:
+        """Remove members: start an epoch that they have no ticket of.
+
+        Args:
+            cards: Who leaves.
+            remaining: The current cards of all who stay, but for ourselves.
+
+        Raises:
+            GroupError: We are not the initiator, or the two lists are not the members.
+            DirectoryRefusedError: Code 50010: another device of ours was faster; `update`.
+        """
+        gone, staying = self._members(cards), self._members(remaining)
+        if gone.keys() & staying.keys() or (
+            gone.keys() | staying.keys() | {self._user_id} != self.participants
+        ):
+            raise GroupError(
+                "those who leave and those who stay are not together the members",
+                hint="call update(), and look at participants",
+            )
+        _check_size(len(staying) + 1)
+        session = self.session.with_new_epoch()
+        self._share(session.newest.epoch, session.newest, staying, None, with_self=True)
+        for user_id in gone:
+            self._keyknox.reset_path(ROOT, self._path, user_id)
+        self._session = session
+        self.participants = frozenset({self._user_id, *staying})
+
+    def re_add(self, card: Card) -> None:
+        """Share all tickets with a member again, who has another key now.
+
+        Raises:
+            GroupError: We are not the initiator, or it is no member.
+        """
+        member = self._members([card])
+        if not member.keys() <= self.participants:
+            raise GroupError("it is no member of the group", hint="use add()")
+        for epoch, (record, ticket) in self._fetch().items():
+            self._keyknox.reset_records(self._place(epoch), card.user_id)
+            self._share(epoch, ticket, member, record)
+
+    def update(self, initiator: Card | None = None) -> None:
+        """Fetch the tickets again; *initiator* is the initiator's current card, if it changed.
+
+        Raises:
+            GroupNotFoundError: The group was deleted, or we were removed.
+            MalformedGroupError: A ticket is not the initiator's for this group and epoch, or the
+                newest one that we have seen is gone.
+        """
+        if initiator is not None:
+            if initiator.user_id != self.initiator:
+                raise GroupError("the group has another initiator")
+            self._initiator_key = initiator.public_key
+        fetched = self._fetch()
+        newest = max(fetched)
+        if self._session is not None and newest < self._session.newest.epoch:
+            raise MalformedGroupError("the newest ticket that we have seen is gone")
+        self._session = GroupSession(ticket for _, ticket in fetched.values())
+        self.participants = frozenset(fetched[newest][0].identities)
+
+    def delete(self) -> None:
+        """Delete the group's tickets for everybody. Members keep what they hold already.
+
+        Raises:
+            GroupError: We are not the initiator.
+        """
+        self._require_initiator()
+        self._keyknox.reset_path(ROOT, self._path)
+        self._session, self.participants = None, frozenset()
+
+    def create(self, members: Iterable[Card]) -> None:
+        """Start the group with its first ticket. See `GroupVerbs.create_group`."""
+        cards = self._members(members)
+        _check_size(len(cards) + 1)
+        session = GroupSession.create(self.group_id)
+        try:
+            self._share(0, session.newest, cards, None, with_self=True)
+        except DirectoryRefusedError as error:
+            if error.code != _HASH_MISMATCH:
+                raise
+            raise GroupExistsError(
+                f"we have a group {self.group_id!r} already", hint="load it, or delete it first"
+            ) from error
+        self._session = session
+        self.participants = frozenset({self._user_id, *cards})
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _require_initiator(self) -> None:
+        if self._user_id != self.initiator:
+            raise GroupError("only the initiator changes a group")
+
+    def _members(self, cards: Iterable[Card]) -> Mapping[str, PublicKey]:
+        self._require_initiator()
+        members = {card.user_id: card.public_key for card in cards}
+        return {who: key for who, key in members.items() if who != self._user_id}
+
+    def _place(self, epoch: int) -> Place:
+        return Place(ROOT, self._path, str(epoch))
+
+    def _share(
+        self,
+        epoch: int,
+        ticket: GroupTicket,
+        members: Mapping[str, PublicKey],
+        record: KeyknoxRecord | None,
+        *,
+        with_self: bool = False,
+    ) -> None:
+        envelope = sign_then_encrypt_detached(
+            ticket.to_bytes(),
+            signer=self._key,
+            recipients=[*members.values(), self._key.public_key],
+        )
+        identities = [*members, *([self._user_id] if with_self else [])]
+        previous = None if record is None else record.hash
+        self._keyknox.push_record(self._place(epoch), identities, envelope, previous)
+
+    def _fetch(self) -> dict[int, tuple[KeyknoxRecord, GroupTicket]]:
+        """Return every ticket that we can read, verified, by epoch."""
+        fetched = {}
+        for key in self._keyknox.list_keys(ROOT, self._path, self.initiator):
+            if not (key.isascii() and key.isdigit() and str(int(key)) == key):
+                raise MalformedGroupError("an epoch's number is none")
+            record = self._keyknox.pull_record(self._place(int(key)), self.initiator)
+            if record.envelope is None:
+                continue  # deleted, or we were removed, since it was listed
+            fetched[int(key)] = record, self._open(record, int(key))
+        if not fetched:
+            raise GroupNotFoundError(
+                f"there is no group {self.group_id!r} of {self.initiator!r} for us",
+                hint="we may have been removed, or the initiator is another user",
+            )
+        return fetched
+
+    def _open(self, record: KeyknoxRecord, epoch: int) -> GroupTicket:
+        if record.envelope is None:
+            raise MalformedGroupError("a ticket is empty")
+        try:
+            encoded = decrypt_then_verify_detached(
+                record.envelope, identities=[self._key], signers=[self._initiator_key]
+            )
+            ticket = GroupTicket.from_bytes(encoded)
+        except EnvelopeError as error:
+            raise MalformedGroupError(
+                "a ticket cannot be opened, or is not by the initiator",
+                hint="after a change of keys: re_add() by the initiator, or the group anew",
+            ) from error
+        # E3Kit believes the record's address; what is signed is what is inside.
+        if ticket.session_id.hex() != self._path or ticket.epoch != epoch:
+            raise MalformedGroupError("a ticket is of another group or epoch")
+        return ticket
+
+    def __repr__(self) -> str:
+        return f"<Group {self.group_id!r} of {self.initiator!r}>"
+
+
+def _check_size(count: int) -> None:
+    if not 1 <= count <= MAX_PARTICIPANTS:
+        raise GroupError(f"a group has 1 to {MAX_PARTICIPANTS} participants")
