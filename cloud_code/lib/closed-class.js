@@ -14,7 +14,8 @@
 const PAGE_ROWS = 500;
 const OBJECT_NOT_FOUND = 101;
 const DUPLICATE_VALUE = 137;
-const CLASS_EXISTS_OR_MISSING = 103;
+const ATTEMPTS = 5;
+const RETRY_MILLISECONDS = 150;
 const CLOSED = Object.freeze({
   find: {}, get: {}, count: {}, create: {}, update: {}, delete: {}, addField: {}, protectedFields: {},
 });
@@ -53,26 +54,39 @@ class ClosedClass {
     if (typeof this.#Parse.Server?.database?.create !== 'function') {
       throw new Error('encrypted_parse: this Parse Server has no Parse.Server.database; 5.6 or newer is needed');
     }
+    let cause = null;
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      if (attempt > 0) await new Promise((resolve) => setTimeout(resolve, RETRY_MILLISECONDS));
+      try {
+        await (attempt === 0 ? this.#save() : this.#complete());
+        return;
+      } catch (error) {
+        // It is there already; or another process is making it at once, which databases report in
+        // codes of their own. Closed and complete it has to be all the same.
+        cause ??= error;
+      }
+    }
+    throw cause;
+  }
+
+  async #save() {
     const schema = new this.#Parse.Schema(this.#name).setCLP(CLOSED);
     for (const [column, type] of Object.entries(this.#columns)) schema.addField(column, type);
     for (const column of this.#indexed) schema.addIndex(indexName(this.#name, column), { [column]: 1 });
-    try {
-      await schema.save();
-    } catch (error) {
-      if (error.code !== CLASS_EXISTS_OR_MISSING) throw error;
-      // It is there already, perhaps made by another process or an older version; closed it has
-      // to be all the same, and complete.
-      const present = await new this.#Parse.Schema(this.#name).get();
-      const update = new this.#Parse.Schema(this.#name).setCLP(CLOSED);
-      for (const [column, type] of Object.entries(this.#columns)) {
-        if (!(column in present.fields)) update.addField(column, type);
-      }
-      for (const column of this.#indexed) {
-        const name = indexName(this.#name, column);
-        if (!(name in (present.indexes ?? {}))) update.addIndex(name, { [column]: 1 });
-      }
-      await update.update();
+    await schema.save();
+  }
+
+  async #complete() {
+    const present = await new this.#Parse.Schema(this.#name).get();
+    const update = new this.#Parse.Schema(this.#name).setCLP(CLOSED);
+    for (const [column, type] of Object.entries(this.#columns)) {
+      if (!(column in present.fields)) update.addField(column, type);
     }
+    for (const column of this.#indexed) {
+      const name = indexName(this.#name, column);
+      if (!(name in (present.indexes ?? {}))) update.addIndex(name, { [column]: 1 });
+    }
+    await update.update();
   }
 
   /** @returns {Promise<boolean>} false if the object id is taken */

@@ -8,6 +8,7 @@ const test = require('node:test');
 const companion = require('../lib/index.js');
 const { issueToken } = require('../lib/jwt.js');
 const { idOf, newCard, newKey, newSettings, now, withService } = require('./harness.js');
+const { memoryParse } = require('./memory-parse.js');
 
 const search = (call, ...identities) =>
   call('POST', '/card/v5/actions/search', { as: 'reader', body: { identities } });
@@ -92,3 +93,39 @@ test('whatever arrives, the answer is JSON and never a 5xx', () => withService(a
   assert.equal((await call('POST', '/card/v5/actions/search', { as: 'a', body: { identities: Array.from({ length: 51 }, (_, i) => `u${i}`) } })).json.code, 40033);
   assert.equal((await call('OPTIONS', '/card/v5')).status, 204);
 }));
+
+test('a class that another process made or is making is closed, whatever the database calls that', async () => {
+  const withSchema = (failure, get, closed) => ({
+    ...memoryParse(),
+    Schema: class {
+      #clp;
+      #fields = {};
+      addField(name, type) { this.#fields[name] = type; return this; }
+      addIndex() { return this; }
+      setCLP(clp) { this.#clp = clp; return this; }
+      get = get;
+      async save() { throw failure; }
+      async update() { closed.push({ clp: this.#clp, fields: this.#fields }); }
+    },
+  });
+  for (const code of [103, 1, '42710', '25P02']) {
+    const closed = [];
+    let asked = 0;
+    const get = async () => {
+      asked += 1;
+      if (asked === 1) throw new Error('not there yet');
+      return { fields: { identity: {} }, indexes: {} };
+    };
+    await companion.prepare(withSchema(Object.assign(new Error('there'), { code }), get, closed));
+    assert.equal(closed.length, 3, `code ${code}: every class is closed`);
+    for (const { clp, fields } of closed) {
+      for (const right of ['find', 'get', 'count', 'create', 'update', 'delete', 'addField']) {
+        assert.deepEqual(clp[right], {});
+      }
+      assert.ok(Object.keys(fields).length > 0 && !('identity' in fields), 'what is missing is added');
+    }
+  }
+  const cause = new Error('no database');
+  const get = async () => { throw new Error('no such class'); };
+  await assert.rejects(companion.prepare(withSchema(cause, get, [])), cause);
+});

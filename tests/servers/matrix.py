@@ -69,6 +69,7 @@ def app_settings(encrypted_fields: dict[str, Any]) -> dict[str, Any]:
         "restApiKey": secrets.token_hex(16),
         "masterKey": secrets.token_hex(16),
         "encryptedFields": encrypted_fields,
+        "prepare": True,
         "virgil": {
             "VIRGIL_APP_ID": secrets.token_hex(16),
             "VIRGIL_APP_KEY_ID": secrets.token_hex(16),

@@ -55,7 +55,8 @@ async function start(settings) {
   const { bls12_381 } = require('@noble/curves/bls12-381');
   app.use('/virgil', companion.virgilHandler(globalThis.Parse, companionSettings, { bls12_381 }));
   await ready(`${origin}/parse/health`);
-  await companion.prepare(globalThis.Parse);
+  // Without it the first requests make the classes, perhaps in two processes at once.
+  if (settings.prepare) await companion.prepare(globalThis.Parse);
   tellTests(`${JSON.stringify({ origin })}\n`);
 }
 
