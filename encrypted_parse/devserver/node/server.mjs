@@ -56,9 +56,11 @@ function stop(code) {
   lifecycle.stopping ??= (async () => {
     // Parse Server would exit at once, with the rest undone.
     process.removeAllListeners('uncaughtException');
-    process.on('uncaughtException', (error) => console.error(error));
+    // A lost connection, while the database goes too: in a line, so that the log still ends with
+    // why all this happens.
+    process.on('uncaughtException', (error) => console.error(`while stopping: ${error?.message ?? error}`));
     for (const cleanup of lifecycle.cleanups.reverse()) {
-      await Promise.race([cleanup().catch((error) => console.error(error)), timeout()]);
+      await Promise.race([cleanup().catch((error) => console.error(error?.stack ?? error)), timeout()]);
     }
     // A launcher that was killed cannot remove its temporary folder.
     if (settings?.temporary && !launcherSaidStop) {
