@@ -272,4 +272,4 @@ function readFooterInfo(tagged) {
   return dataSize;
 }
 
-module.exports = { parseEnvelope };
+module.exports = { MAX_RECIPIENTS, parseEnvelope };

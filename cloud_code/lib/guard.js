@@ -1,6 +1,6 @@
 'use strict';
 
-const { parseEnvelope } = require('./envelope.js');
+const { MAX_RECIPIENTS, parseEnvelope } = require('./envelope.js');
 const { isObject } = require('./encoding.js');
 const { ReportStore } = require('./report-store.js');
 const { CardStore } = require('./card-store.js');
@@ -116,7 +116,9 @@ function createGuard(Parse, config) {
       ...(rules.readers === 'off' ? [] : readers),
       ...(rules.author === 'off' || typeof author !== 'string' ? [] : [author]),
     ];
-    if (asked.length > 0) {
+    if (asked.length > MAX_RECIPIENTS) {
+      problems.push('readerLeftOut'); // no envelope has so many; and each would cost a lookup
+    } else if (asked.length > 0) {
       const named = new Set(envelope.recipients);
       const able = await usersNamed(asked, named);
       if (rules.readers !== 'off' && readers.some((reader) => !able.has(reader))) problems.push('readerLeftOut');

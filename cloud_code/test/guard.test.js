@@ -149,6 +149,10 @@ test('readers, author and cards are checked as the rules say', async () => {
   assert.equal(await check(messages.get('sign-and-encrypt-4096').message, []), 9006);
   assert.equal(await check(forThree, ['mallory'], { dirty: ['ACL'] }), 9005, 'a reader who was added alone');
   assert.equal(await check('a secret', ['bob'], { dirty: ['ACL'] }), null, 'what was stored before is not judged');
+  const crowd = Array.from({ length: 50_000 }, (_, number) => `u${number}`);
+  const idle = await parseWithCards();
+  idle.Query = class { constructor() { throw new Error('no lookup for a crowd'); } };
+  assert.equal(await codeOf(createGuard(idle, config({ readers: 'enforce' })), request({ body: forThree, senderId: 'alice' }, { acl: crowd })), 9005);
   const unknown = createGuard(await parseWithCards(), config({ ...strict, author: 'off' }));
   const foreign = messages.get('e3kit-authEncrypt').message;
   assert.equal(await codeOf(unknown, request({ body: foreign, senderId: 'alice' }, { acl: [] })), 9007);

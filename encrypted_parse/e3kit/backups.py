@@ -56,6 +56,7 @@ class BackupVerbs:
         Raises:
             NoBackupError: There is no backup.
             WrongBackupPasswordError: It was made with another password.
+            NotRegisteredError: The user has no published key to compare with.
             BackupOutdatedError: It holds another key than the published one; nothing was kept.
             KeystoreError: The keystore holds another key of this user, or cannot be written.
         """

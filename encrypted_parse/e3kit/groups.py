@@ -7,6 +7,7 @@ of; adding one shares all older tickets, so newcomers read what was written befo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import overload
 
@@ -35,6 +36,7 @@ from encrypted_parse.errors import (
 ROOT = "group-sessions"
 MAX_PARTICIPANTS = 100
 _HASH_MISMATCH = 50010
+_EPOCH = re.compile(r"0|[1-9][0-9]{0,9}")  # decimal, of 32 bits; longer ones are not even parsed
 
 
 class Group:
@@ -241,7 +243,7 @@ class Group:
         """Return every ticket that we can read, verified, by epoch."""
         fetched = {}
         for key in self._keyknox.list_keys(ROOT, self._path, self.initiator):
-            if not (key.isascii() and key.isdigit() and str(int(key)) == key):
+            if not _EPOCH.fullmatch(key):
                 raise MalformedGroupError("an epoch's number is none")
             record = self._keyknox.pull_record(self._place(int(key)), self.initiator)
             if record.envelope is None:

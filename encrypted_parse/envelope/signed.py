@@ -95,15 +95,14 @@ def decrypt_and_verify(
     # (3) derive the keys    (4) open body and footer         (5) remove the padding
     # (6) check the first signer's signature, and only then let the plaintext go
     header = Header.from_bytes(envelope)  # (0)
-    require_signed_form(header)  # (1)
+    digest = require_signed_form(header)  # (1)
     content_key = find_stanza(header, identities).open()  # (2)
-    return _open(envelope, header, content_key, signers)
+    return _open(envelope, header, digest, content_key, signers)
 
 
 def _open(
-    envelope: bytes, header: Header, content_key: bytes, signers: Sequence[PublicKey]
+    envelope: bytes, header: Header, digest: str, content_key: bytes, signers: Sequence[PublicKey]
 ) -> bytes:
-    digest = require_signed_form(header)
     schedule = KeySchedule(content_key)  # (3)
     data, footer = open_body_and_footer(envelope, header, schedule)  # (4)
     plaintext = padding.unpad(data) if header.padded else data  # (5)
@@ -121,17 +120,17 @@ def decrypt_and_verify_all(
     """
     found = [_find(envelope, identities) for envelope in envelopes]
     images = edwards_to_montgomery_all(
-        wrapped.point for _, wrapped in (pair for pair in found if isinstance(pair, tuple))
+        wrapped.point for _, _, wrapped in (pair for pair in found if isinstance(pair, tuple))
     )
     opened: list[bytes | EncryptedParseError] = []
     for envelope, pair in zip(envelopes, found, strict=True):
         if isinstance(pair, EncryptedParseError):
             opened.append(pair)
             continue
-        header, wrapped = pair
+        header, digest, wrapped = pair
         try:
             content_key = wrapped.open(images.get(wrapped.point))
-            opened.append(_open(envelope, header, content_key, signers))
+            opened.append(_open(envelope, header, digest, content_key, signers))
         except EncryptedParseError as error:
             opened.append(error)
     return opened
@@ -139,11 +138,10 @@ def decrypt_and_verify_all(
 
 def _find(
     envelope: bytes, identities: Sequence[PrivateKey]
-) -> tuple[Header, WrappedContentKey] | EncryptedParseError:
+) -> tuple[Header, str, WrappedContentKey] | EncryptedParseError:
     try:
         header = Header.from_bytes(envelope)
-        require_signed_form(header)
-        return header, find_stanza(header, identities)
+        return header, require_signed_form(header), find_stanza(header, identities)
     except EncryptedParseError as error:
         return error
 
@@ -267,11 +265,6 @@ def build_footer(digest: bytes, signer: PrivateKey, *, long_id: bool = False) ->
     public_key = signer.public_key
     signer_id = public_key.long_key_id if long_id else public_key.key_id
     return _footer_frame(len(signer_id)).fill(signer_id, signer.sign(digest))
-
-
-def footer_bytes(*, long_id: bool = False) -> int:
-    """Return the length of what `build_footer` returns."""
-    return _footer_frame(32 if long_id else 8).length
 
 
 def verify_footer(footer: bytes, digest: bytes, signers: Sequence[PublicKey]) -> None:

@@ -275,11 +275,14 @@ def test_one_try_every_two_seconds(call: Caller) -> None:
     assert call("POST", "pythia/v1/brainkey", body, identity=user).status_code == 200
     answer = call("POST", "pythia/v1/brainkey", body, identity=user)
     assert (answer.status_code, answer.json()["code"]) == (429, 60007)
-    while time.monotonic() - start < 2.1:
-        call("POST", "pythia/v1/brainkey", body, identity=user)
+    statuses = []
+    while time.monotonic() - start < 3.0:  # refused every 0.3 s, and still accepted in time
+        answer = call("POST", "pythia/v1/brainkey", body, identity=user)
+        statuses.append((answer.status_code, time.monotonic() - start))
         time.sleep(0.3)
-    elapsed = [call("POST", "pythia/v1/brainkey", body, identity=user).status_code for _ in "ab"]
-    assert 429 in elapsed  # one of the calls in the loop, or the first here, was the second try
+    [accepted] = [at for status, at in statuses if status == 200]
+    assert accepted > 1.9
+    assert {status for status, _ in statuses} == {200, 429}
 
 
 def test_points_outside_the_group(call: Caller) -> None:

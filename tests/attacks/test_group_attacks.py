@@ -105,7 +105,9 @@ def test_tickets_that_change_places() -> None:
         mine.update()
 
 
-@pytest.mark.parametrize("key", ["-1", "01", "x", "", "1.0", "٣", "9" * 30])
+@pytest.mark.parametrize(
+    "key", ["-1", "01", "x", "", "1.0", "٣", "9" * 30, "9" * 5000, "9999999999"]
+)
 def test_epochs_that_are_none(key: str) -> None:
     """A record's name is the epoch of its ticket, in decimal."""
     service, _, theirs = _pair()
