@@ -30,6 +30,7 @@ under "Raises:" of that call.
     │   ├── GroupNotFoundError
     │   └── MalformedGroupError
     ├── KeystoreError
+    │   ├── KeystoreConflictError
     │   ├── KeystoreFileError
     │   ├── KeystorePermissionError
     │   └── PrivateKeyNotFoundError
@@ -244,6 +245,16 @@ class MalformedGroupError(GroupError):
 
 class KeystoreError(EncryptedParseError):
     """Private keys could not be read or written on this machine."""
+
+
+class KeystoreConflictError(KeystoreError):
+    """Other keys of the user are kept already, or by now; they were left as they are."""
+
+    def __init__(self, user_id: str) -> None:
+        super().__init__(
+            f"the keystore holds other keys of the user {user_id!r}",
+            hint="if another program changed them, try again; else delete them first",
+        )
 
 
 class KeystoreFileError(KeystoreError):

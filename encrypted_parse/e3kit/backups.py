@@ -11,7 +11,7 @@ from encrypted_parse.errors import (
     ConfigurationError,
     PrivateKeyNotFoundError,
 )
-from encrypted_parse.keystore import Keystore
+from encrypted_parse.keystore import Keystore, StoredKey
 
 
 class BackupVerbs:
@@ -66,7 +66,7 @@ class BackupVerbs:
                 "the backup holds another key than the one that is published",
                 hint="reset the backup, and back the current key up where it is",
             )
-        self._keystore.save(self.user_id, key)
+        self._keystore.save(StoredKey(self.user_id, key))
 
     def change_password(self, old: str, new: str, key_name: str | None = None) -> None:
         """Put the backup under another password. The private key stays the same.

@@ -34,7 +34,7 @@ from encrypted_parse.errors import (
     PrivateKeyNotFoundError,
     RecipientsNotRegisteredError,
 )
-from encrypted_parse.keystore import Keystore
+from encrypted_parse.keystore import Keystore, StoredKey
 
 
 class E3Kit(BackupVerbs, FileVerbs):
@@ -85,7 +85,7 @@ class E3Kit(BackupVerbs, FileVerbs):
             raise self._already_registered()
         key = stored.private_key if stored is not None else PrivateKey.generate()
         if stored is None:
-            self._keystore.save(self.user_id, key)
+            self._keystore.save(StoredKey(self.user_id, key))
         created_at = dt.datetime.fromtimestamp(self._clock(), dt.UTC)
         try:
             card = self._directory.client.publish(new_card(self.user_id, key, created_at))

@@ -72,7 +72,7 @@ class FileKeystore:
         self._cache[user_id] = (version, stored)
         return stored
 
-    def save(self, user_id: str, private_key: PrivateKey) -> None:
+    def save(self, stored: StoredKey, *, replacing: StoredKey | None = None) -> None:
         """See `Keystore.save`.
 
         Raises:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from encrypted_parse.crypto import PrivateKey
-from encrypted_parse.errors import KeystoreError
+from encrypted_parse.errors import KeystoreConflictError
 from encrypted_parse.keystore.port import StoredKey
 
 
@@ -20,14 +19,12 @@ class MemoryKeystore:
         """See `Keystore.find`."""
         return self._keys.get(user_id)
 
-    def save(self, user_id: str, private_key: PrivateKey) -> None:
+    def save(self, stored: StoredKey, *, replacing: StoredKey | None = None) -> None:
         """See `Keystore.save`."""
         with self._lock:
-            present = self._keys.setdefault(user_id, StoredKey(user_id, private_key))
-        if present.private_key != private_key:
-            raise KeystoreError(
-                f"the user {user_id!r} has another key already", hint="delete it first"
-            )
+            if self._keys.get(stored.user_id) not in (stored, replacing):
+                raise KeystoreConflictError(stored.user_id)
+            self._keys[stored.user_id] = stored
 
     def delete(self, user_id: str) -> None:
         """See `Keystore.delete`."""

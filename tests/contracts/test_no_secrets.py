@@ -84,13 +84,13 @@ def _user_client() -> UserClient:
 
 def _memory_keystore() -> MemoryKeystore:
     keystore = MemoryKeystore()
-    keystore.save("u1", KEY)
+    keystore.save(StoredKey("u1", KEY))
     return keystore
 
 
 def _file_keystore(folder: Path) -> FileKeystore:
     keystore = FileKeystore(folder, "app")
-    keystore.save("u1", KEY)
+    keystore.save(StoredKey("u1", KEY))
     keystore.find("u1")  # now it is in the cache
     return keystore
 

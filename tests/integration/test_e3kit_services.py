@@ -96,7 +96,7 @@ def _python(app: EncryptedClient, device: Device) -> UserClient:
     """Return the same user in Python, with the device's private key."""
     keystore = MemoryKeystore()
     key = vc.import_private_key(device.ask("private_key"))
-    keystore.save(device.user_id, key)
+    keystore.save(StoredKey(device.user_id, key))
     app._keystore = keystore
     return app.become(device.user.session_token)
 

@@ -28,7 +28,7 @@ NO_DIRECTORY: Any = None  # messages need keys, not the directory
 
 def _user(user_id: str) -> tuple[E3Kit, Card]:
     key, keystore = PrivateKey.generate(), MemoryKeystore()
-    keystore.save(user_id, key)
+    keystore.save(StoredKey(user_id, key))
     card = parse_card(new_card(user_id, key, NOW), service_key=None)
     return E3Kit(user_id, NO_DIRECTORY, keystore), card
 
