@@ -30,6 +30,7 @@ from encrypted_parse.errors import (
     UnknownEpochError,
     WrongBackupPasswordError,
 )
+from encrypted_parse.keystore import StoredKey
 
 MakeUser = Callable[..., UserClient]
 _NUMBERS = itertools.count()

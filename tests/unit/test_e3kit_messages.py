@@ -21,6 +21,7 @@ from encrypted_parse.errors import (
     PrivateKeyNotFoundError,
     TamperedEnvelopeError,
 )
+from encrypted_parse.keystore import StoredKey
 
 NOW = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
 NO_DIRECTORY: Any = None  # messages need keys, not the directory
