@@ -24,6 +24,7 @@ under "Raises:" of that call.
     │   ├── BrainKeyError
     │   ├── MalformedBackupError
     │   ├── NoBackupError
+    │   ├── RecoveryCodeError
     │   └── WrongBackupPasswordError
     ├── GroupError
     │   ├── GroupExistsError
@@ -37,6 +38,7 @@ under "Raises:" of that call.
     ├── DirectoryError
     │   ├── AlreadyRegisteredError
     │   ├── CardChainError
+    │   ├── CardNotFoundError
     │   ├── CardSignatureError
     │   ├── DirectoryRefusedError
     │   ├── MalformedCardError
@@ -217,6 +219,10 @@ class NoBackupError(BackupError):
     """There is no backup; E3Kit's `PrivateKeyNoBackupError`."""
 
 
+class RecoveryCodeError(BackupError):
+    """A text is not a recovery code, or not the one that the key archive is encrypted for."""
+
+
 class WrongBackupPasswordError(BackupError):
     """The backup was made with another password; E3Kit's `WrongKeyknoxPasswordError`."""
 
@@ -282,6 +288,10 @@ class AlreadyRegisteredError(DirectoryError):
 
 class CardChainError(DirectoryError):
     """The directory's cards of one user do not form one consistent chain."""
+
+
+class CardNotFoundError(DirectoryError):
+    """The user has cards, but none as old as the moment that was asked for."""
 
 
 class CardSignatureError(DirectoryError):

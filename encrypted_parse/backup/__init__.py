@@ -1,9 +1,19 @@
-"""Backups of private keys under a password, in the form that E3Kit reads: BrainKey and Keyknox."""
+"""Private keys in the cloud: E3Kit's backups under a password, the archive, the recovery code."""
 
 from __future__ import annotations
 
+from encrypted_parse.backup.archive import ArchivedKeys, KeyArchive
 from encrypted_parse.backup.brainkey import BrainKeyClient
 from encrypted_parse.backup.keyknox import KeyknoxClient, Place
 from encrypted_parse.backup.private_keys import PrivateKeyBackups
+from encrypted_parse.backup.recovery_code import RecoveryCode
 
-__all__ = ["BrainKeyClient", "KeyknoxClient", "Place", "PrivateKeyBackups"]
+__all__ = [
+    "ArchivedKeys",
+    "BrainKeyClient",
+    "KeyArchive",
+    "KeyknoxClient",
+    "Place",
+    "PrivateKeyBackups",
+    "RecoveryCode",
+]

@@ -8,7 +8,7 @@ to be the published one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from encrypted_parse.backup.brainkey import BrainKeyClient
 from encrypted_parse.backup.entries import (
@@ -34,6 +34,8 @@ from encrypted_parse.errors import (
     WrongBackupPasswordError,
 )
 
+OLD_KEY_PREFIX = "old-key-"  # entries that E3Kit passes over
+MAX_OLD_KEYS = 200
 _ROOT, _PATH = "e3kit", "backup"
 
 
@@ -53,26 +55,32 @@ class PrivateKeyBackups:
         self._keyknox = keyknox
         self._clock = clock
 
-    def store(self, key: PrivateKey, password: str, name: str | None = None) -> None:
-        """Keep *key* under *password*.
+    def store(self, keys: Sequence[PrivateKey], password: str, name: str | None = None) -> None:
+        """Keep *keys*, the current one first, under *password*.
+
+        What every E3Kit restores is the first. A backup of one of the others is brought up to
+        date, if the password is its own.
 
         Raises:
-            BackupExistsError: There is one already; with the same name, under another password
-                too.
+            BackupExistsError: There is one already, and it needs no update, or has another
+                password, or holds a key that is not among *keys*.
         """
         brain_key = self._brainkey.derive(password)
         record = self._pull(name)
-        if record.envelope is not None:
+        if record.envelope is not None and not self._is_outdated(record, brain_key, keys, name):
             raise BackupExistsError(
                 "there is a backup already",
                 hint="change its password, or reset it if the password is lost",
             )
         entry_name = name or self._user_id
-        entries = {entry_name: key_entry(entry_name, key, self._clock())}
+        entries = {entry_name: key_entry(entry_name, keys[0], self._clock())}
+        for key in keys[1:]:
+            old_name = OLD_KEY_PREFIX + key.public_key.key_id.hex()
+            entries[old_name] = key_entry(old_name, key, self._clock())
         self._push(_seal(entries, brain_key), record, name)
 
-    def load(self, password: str, name: str | None = None) -> PrivateKey:
-        """Return the key that is kept under *password*.
+    def load(self, password: str, name: str | None = None) -> tuple[PrivateKey, ...]:
+        """Return the keys that are kept under *password*; the first was current when it was made.
 
         Raises:
             NoBackupError: There is none.
@@ -80,12 +88,7 @@ class PrivateKeyBackups:
             MalformedBackupError: It is not a backup of this user's key.
         """
         brain_key = self._brainkey.derive(password)
-        entries = _open(self._present(name), brain_key)
-        # E3Kit's JavaScript names the entry after the backup, Kotlin and Swift after the user.
-        entry = entries.get(name or self._user_id) or entries.get(self._user_id)
-        if entry is None:
-            raise MalformedBackupError("the backup holds no key of this user")
-        return read_key(entry)
+        return self._keys_of(_open(self._present(name), brain_key), name)
 
     def change_password(self, old: str, new: str, name: str | None = None) -> None:
         """Put the backup, with all that is in it, under another password.
@@ -105,6 +108,28 @@ class PrivateKeyBackups:
             self._keyknox.reset()
         else:
             self._keyknox.reset_records(Place(_ROOT, _PATH, name))
+
+    def _keys_of(self, entries: Entries, name: str | None) -> tuple[PrivateKey, ...]:
+        # E3Kit's JavaScript names the entry after the backup, Kotlin and Swift after the user.
+        entry = entries.get(name or self._user_id) or entries.get(self._user_id)
+        if entry is None:
+            raise MalformedBackupError("the backup holds no key of this user")
+        old = [entries[key] for key in entries if key.startswith(OLD_KEY_PREFIX)]
+        return tuple(dict.fromkeys(map(read_key, [entry, *old[:MAX_OLD_KEYS]])))
+
+    def _is_outdated(
+        self,
+        record: KeyknoxRecord,
+        brain_key: PrivateKey,
+        keys: Sequence[PrivateKey],
+        name: str | None,
+    ) -> bool:
+        """Tell whether a backup of ours lacks some of *keys*, and holds none but them."""
+        try:
+            kept = set(self._keys_of(_open(record, brain_key), name))
+        except (MalformedBackupError, WrongBackupPasswordError):
+            return False
+        return kept < set(keys)
 
     def _pull(self, name: str | None) -> KeyknoxRecord:
         if name is None:

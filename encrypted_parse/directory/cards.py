@@ -27,6 +27,7 @@ from encrypted_parse.errors import (
 CARD_VERSION = "5.0"
 SELF_SIGNER = "self"
 SERVICE_SIGNER = "virgil"
+PREVIOUS_SIGNER = "previous"
 MAX_SNAPSHOT_BYTES = 64 * 1024  # bounds work on hostile input
 MAX_SIGNATURES = 8
 MAX_CREATED_AT = 253_402_300_799  # the last second of the year 9999
@@ -69,8 +70,17 @@ def new_card(
     created_at: dt.datetime,
     *,
     previous_card_id: str | None = None,
+    previous_key: PrivateKey | None = None,
 ) -> dict[str, Any]:
     """Return a raw card for *key*, signed by it.
+
+    Args:
+        user_id: Whose card it is.
+        key: What it publishes.
+        created_at: By our clock.
+        previous_card_id: The card that it replaces.
+        previous_key: That card's key; its signature under the name "previous" lets peers who
+            remember it follow without asking (ADR 5).
 
     Raises:
         InvalidValueError: *user_id* is not printable ASCII: other identities are misread by
@@ -85,10 +95,15 @@ def new_card(
     content["version"] = CARD_VERSION
     content["public_key"] = key.public_key.to_base64()
     snapshot = json.dumps(content, separators=(",", ":")).encode("ascii")
-    signature = envelope.sign(snapshot, key)
+    signers = {SELF_SIGNER: key}
+    if previous_key is not None and previous_card_id is not None:
+        signers[PREVIOUS_SIGNER] = previous_key
     return {
         "content_snapshot": _encode(snapshot),
-        "signatures": [{"signer": SELF_SIGNER, "signature": _encode(signature)}],
+        "signatures": [
+            {"signer": signer, "signature": _encode(envelope.sign(snapshot, signing_key))}
+            for signer, signing_key in signers.items()
+        ],
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from encrypted_parse.e3kit.backups import DerivedPasswords, derive_passwords
 from encrypted_parse.e3kit.facade import E3Kit
 from encrypted_parse.e3kit.groups import Group
 
-__all__ = ["E3Kit", "Group"]
+__all__ = ["DerivedPasswords", "E3Kit", "Group", "derive_passwords"]

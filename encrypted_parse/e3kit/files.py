@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import datetime as dt
+from collections.abc import Iterable
 
 from encrypted_parse import streams
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.directory import Card
+from encrypted_parse.e3kit.verbs import Verbs
 from encrypted_parse.streams import File, Progress
 
 
-class FileVerbs:
+class FileVerbs(Verbs):
     """What `E3Kit` does to files: paths or binary file objects, of any size, in flat memory.
 
     Plaintext appears at its target only after everything was verified; a path is replaced in one
     step. *progress* is called with the bytes done and, where known, how many there are.
+    *encrypted_at* chooses the card that the sender had at that time, as in E3Kit.
     """
-
-    def __init__(self, own_key: Callable[[], PrivateKey]) -> None:
-        self._key = own_key
 
     def auth_encrypt_file(
         self,
@@ -36,12 +36,12 @@ class FileVerbs:
             PrivateKeyNotFoundError: This machine holds no private key of the user.
             OSError: Reading or writing failed; a path is left as it was.
         """
-        own = self._key()
+        own = self._own_key()
         streams.sign_and_encrypt_file(
             source,
             target,
             signer=own,
-            recipients=[*(card.public_key for card in recipients), own.public_key],
+            recipients=self._recipients(recipients, own),
             size=size,
             progress=progress,
         )
@@ -52,6 +52,7 @@ class FileVerbs:
         target: File,
         sender: Card | None = None,
         *,
+        encrypted_at: dt.datetime | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Open what *sender* encrypted for us with `auth_encrypt_file`; without one, what we did.
@@ -61,12 +62,12 @@ class FileVerbs:
             PrivateKeyNotFoundError: This machine holds no private key of the user.
             OSError: Reading or writing failed; a path is left as it was.
         """
-        own = self._key()
+        stored = self._stored()
         streams.decrypt_and_verify_file(
             source,
             target,
-            identities=[own],
-            signers=[own.public_key if sender is None else sender.public_key],
+            identities=stored.identities,
+            signers=self._sender_keys(stored, sender, encrypted_at),
             progress=progress,
         )
 
@@ -87,12 +88,12 @@ class FileVerbs:
             PrivateKeyNotFoundError: This machine holds no private key of the user.
             OSError: Reading or writing failed; a path is left as it was.
         """
-        own = self._key()
+        own = self._own_key()
         streams.sign_then_encrypt_file(
             source,
             target,
             signer=own,
-            recipients=[*(card.public_key for card in recipients), own.public_key],
+            recipients=self._recipients(recipients, own),
             progress=progress,
         )
 
@@ -102,6 +103,7 @@ class FileVerbs:
         target: File,
         sender: Card | None = None,
         *,
+        encrypted_at: dt.datetime | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Open what *sender* encrypted for us with `encrypt_file`; without one, what we did.
@@ -111,12 +113,12 @@ class FileVerbs:
             PrivateKeyNotFoundError: This machine holds no private key of the user.
             OSError: Reading or writing failed; a path is left as it was.
         """
-        own = self._key()
+        stored = self._stored()
         streams.decrypt_then_verify_file(
             source,
             target,
-            identities=[own],
-            signers=[own.public_key if sender is None else sender.public_key],
+            identities=stored.identities,
+            signers=self._sender_keys(stored, sender, encrypted_at),
             progress=progress,
         )
 
@@ -132,25 +134,28 @@ class FileVerbs:
             PrivateKeyNotFoundError: This machine holds no private key of the user.
             OSError: Reading or writing failed; a path is left as it was.
         """
-        return streams.encrypt_shared_file(source, target, signer=self._key(), progress=progress)
+        return streams.encrypt_shared_file(
+            source, target, signer=self._own_key(), progress=progress
+        )
 
-    def decrypt_shared_file(
+    def decrypt_shared_file(  # noqa: PLR0913 - E3Kit's, and keywords
         self,
         source: File,
         target: File,
         file_key: PrivateKey,
         sender: Card | None = None,
         *,
+        encrypted_at: dt.datetime | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Open what *sender* encrypted with `encrypt_shared_file`; without one, what we did.
 
         Raises:
             EnvelopeError: See `streams.decrypt_and_verify_file`.
-            PrivateKeyNotFoundError: No *sender*, and no private key of the user here.
+            PrivateKeyNotFoundError: This machine holds no private key of the user.
             OSError: Reading or writing failed; a path is left as it was.
         """
-        signer = self._key().public_key if sender is None else sender.public_key
+        signers = self._sender_keys(self._stored(), sender, encrypted_at)
         streams.decrypt_shared_file(
-            source, target, file_key=file_key, signers=[signer], progress=progress
+            source, target, file_key=file_key, signers=signers, progress=progress
         )

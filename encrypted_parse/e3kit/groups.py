@@ -13,7 +13,7 @@ from typing import overload
 
 from encrypted_parse.backup import KeyknoxClient, Place
 from encrypted_parse.backup.keyknox import KeyknoxRecord
-from encrypted_parse.crypto import PrivateKey, PublicKey
+from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card
 from encrypted_parse.envelope import (
     GroupSession,
@@ -32,6 +32,7 @@ from encrypted_parse.errors import (
     GroupNotFoundError,
     MalformedGroupError,
 )
+from encrypted_parse.keystore import StoredKey
 
 ROOT = "group-sessions"
 MAX_PARTICIPANTS = 100
@@ -49,14 +50,15 @@ class Group:
     def __init__(
         self,
         group_id: str,
-        initiator: Card,
-        own: tuple[str, PrivateKey],
+        initiator: str,
+        signers: Iterable[PublicKey],
+        own: StoredKey,
         keyknox: KeyknoxClient,
     ) -> None:
         self.group_id = group_id
-        self.initiator = initiator.user_id
-        self._initiator_key = initiator.public_key
-        self._user_id, self._key = own
+        self.initiator = initiator
+        self._signers = list(dict.fromkeys(signers))
+        self._user_id, self._key, self._identities = own.user_id, own.private_key, own.identities
         self._keyknox = keyknox
         self._path = group_session_id(group_id).hex()
         self._session: GroupSession | None = None
@@ -173,13 +175,51 @@ class Group:
         if initiator is not None:
             if initiator.user_id != self.initiator:
                 raise GroupError("the group has another initiator")
-            self._initiator_key = initiator.public_key
+            self._signers = list(dict.fromkeys([initiator.public_key, *self._signers]))
         fetched = self._fetch()
         newest = max(fetched)
         if self._session is not None and newest < self._session.newest.epoch:
             raise MalformedGroupError("the newest ticket that we have seen is gone")
         self._session = GroupSession(ticket for _, ticket in fetched.values())
         self.participants = frozenset(fetched[newest][0].identities)
+
+    def recreate(self, members: Iterable[Card], *, give_up_history: bool = False) -> None:
+        """Make the group whole again after we, its initiator, changed our key.
+
+        All tickets are signed by the present key, shared with *members* anew, and followed by a
+        new epoch, in case the old key was stolen. Who is not among *members* is removed. May be
+        repeated after a failure.
+
+        Args:
+            members: The current cards of all members, but for ourselves.
+            give_up_history: Where the key that opens the old tickets is lost: delete them and
+                start from the first epoch. What was written before is then lost to newcomers.
+
+        Raises:
+            GroupError: We are not the initiator, or it gets too large.
+            MalformedGroupError: A ticket cannot be opened, and history is not given up.
+            DirectoryRefusedError: Code 50010: another device of ours was faster; repeat it.
+        """
+        cards = list(members)
+        staying = self._members(cards)
+        _check_size(len(staying) + 1)
+        try:
+            fetched = self._fetch()
+        except (GroupNotFoundError, MalformedGroupError):
+            if not give_up_history:
+                raise
+            self._keyknox.reset_path(ROOT, self._path)
+            self.create(cards)
+            return
+        former = {who for record, _ in fetched.values() for who in record.identities}
+        for user_id in sorted(former - staying.keys() - {self._user_id}):
+            self._keyknox.reset_path(ROOT, self._path, user_id)
+        for epoch, (record, ticket) in sorted(fetched.items()):
+            self._share(epoch, ticket, staying, record, with_self=True)
+        session = GroupSession(ticket for _, ticket in fetched.values()).with_new_epoch()
+        self._share(session.newest.epoch, session.newest, staying, None, with_self=True)
+        self._session = session
+        self.participants = frozenset({self._user_id, *staying})
 
     def delete(self) -> None:
         """Delete the group's tickets for everybody. Members keep what they hold already.
@@ -261,13 +301,13 @@ class Group:
             raise MalformedGroupError("a ticket is empty")
         try:
             encoded = decrypt_then_verify_detached(
-                record.envelope, identities=[self._key], signers=[self._initiator_key]
+                record.envelope, identities=self._identities, signers=self._signers
             )
             ticket = GroupTicket.from_bytes(encoded)
         except EnvelopeError as error:
             raise MalformedGroupError(
                 "a ticket cannot be opened, or is not by the initiator",
-                hint="after a change of keys: re_add() by the initiator, or the group anew",
+                hint="after a change of keys: re_add() or recreate() by the initiator",
             ) from error
         # E3Kit believes the record's address; what is signed is what is inside.
         if ticket.session_id.hex() != self._path or ticket.epoch != epoch:

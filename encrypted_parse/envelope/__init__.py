@@ -19,6 +19,7 @@ from encrypted_parse.envelope.signature import card_id, sign, verify
 from encrypted_parse.envelope.signed import (
     decrypt_and_verify,
     decrypt_and_verify_all,
+    require_signing_key,
     sign_and_encrypt,
 )
 from encrypted_parse.envelope.text import from_text, is_envelope, to_text
@@ -39,6 +40,7 @@ __all__ = [
     "from_text",
     "group_session_id",
     "is_envelope",
+    "require_signing_key",
     "sign",
     "sign_and_encrypt",
     "sign_then_encrypt",

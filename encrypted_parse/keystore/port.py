@@ -26,7 +26,7 @@ class StoredKey:
 
     user_id: str
     private_key: PrivateKey = field(repr=False)
-    old_keys: tuple[PrivateKey, ...] = field(default=(), repr=False, converter=tuple)
+    old_keys: tuple[PrivateKey, ...] = field(default=(), repr=False)
     next_key: PrivateKey | None = field(default=None, repr=False)
 
     @property

@@ -1,0 +1,145 @@
+"""E3Kit's verbs for messages, and the envelopes of models, for one user."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import overload
+
+from encrypted_parse import envelope
+from encrypted_parse.crypto import PublicKey
+from encrypted_parse.directory import Card
+from encrypted_parse.e3kit.verbs import Verbs
+from encrypted_parse.errors import EncryptedParseError, MalformedEnvelopeError
+
+
+class MessageVerbs(Verbs):
+    """What `E3Kit` does to text and bytes.
+
+    *encrypted_at* chooses the card that the sender had at that time, as in E3Kit: a sender who
+    rotated since signed with another key. Models need no date: they try a chain's keys.
+    """
+
+    @overload
+    def auth_encrypt(self, data: str, recipients: Iterable[Card] = ()) -> str: ...
+    @overload
+    def auth_encrypt(self, data: bytes, recipients: Iterable[Card] = ()) -> bytes: ...
+    def auth_encrypt(self, data: str | bytes, recipients: Iterable[Card] = ()) -> str | bytes:
+        """Sign *data* and encrypt it for the cards' users and ourselves.
+
+        Text gives text (base64), bytes give bytes, as in E3Kit. Without recipients, for
+        ourselves alone.
+
+        Raises:
+            PrivateKeyNotFoundError: This machine holds no private key of the user.
+        """
+        own = self._own_key()
+        plaintext = data.encode("utf-8") if isinstance(data, str) else data
+        keys = self._recipients(recipients, own)
+        sealed = envelope.sign_and_encrypt(plaintext, signer=own, recipients=keys)
+        return envelope.to_text(sealed) if isinstance(data, str) else sealed
+
+    @overload
+    def auth_decrypt(
+        self, data: str, sender: Card | None = None, *, encrypted_at: dt.datetime | None = None
+    ) -> str: ...
+    @overload
+    def auth_decrypt(
+        self, data: bytes, sender: Card | None = None, *, encrypted_at: dt.datetime | None = None
+    ) -> bytes: ...
+    def auth_decrypt(
+        self,
+        data: str | bytes,
+        sender: Card | None = None,
+        *,
+        encrypted_at: dt.datetime | None = None,
+    ) -> str | bytes:
+        """Open what *sender* encrypted for us with `auth_encrypt`; without one, what we did.
+
+        Raises:
+            EnvelopeError: See `envelope.decrypt_and_verify`.
+            PrivateKeyNotFoundError: This machine holds no private key of the user.
+        """
+        stored = self._stored()
+        signers = self._sender_keys(stored, sender, encrypted_at)
+        sealed = data if isinstance(data, bytes) else envelope.from_text(data)
+        plaintext = envelope.decrypt_and_verify(
+            sealed, identities=stored.identities, signers=signers
+        )
+        return plaintext if isinstance(data, bytes) else _to_text(plaintext)
+
+    @overload
+    def encrypt(self, data: str, recipients: Iterable[Card] = ()) -> str: ...
+    @overload
+    def encrypt(self, data: bytes, recipients: Iterable[Card] = ()) -> bytes: ...
+    def encrypt(self, data: str | bytes, recipients: Iterable[Card] = ()) -> str | bytes:
+        """Do as `auth_encrypt` in the **old** signed form, for clients that only read that.
+
+        Its header shows the signature, with which anybody can test guesses of the text.
+
+        Raises:
+            PrivateKeyNotFoundError: This machine holds no private key of the user.
+        """
+        own = self._own_key()
+        keys = self._recipients(recipients, own)
+        plaintext = data.encode("utf-8") if isinstance(data, str) else data
+        sealed = envelope.sign_then_encrypt(plaintext, signer=own, recipients=keys)
+        return envelope.to_text(sealed) if isinstance(data, str) else sealed
+
+    @overload
+    def decrypt(
+        self, data: str, sender: Card | None = None, *, encrypted_at: dt.datetime | None = None
+    ) -> str: ...
+    @overload
+    def decrypt(
+        self, data: bytes, sender: Card | None = None, *, encrypted_at: dt.datetime | None = None
+    ) -> bytes: ...
+    def decrypt(
+        self,
+        data: str | bytes,
+        sender: Card | None = None,
+        *,
+        encrypted_at: dt.datetime | None = None,
+    ) -> str | bytes:
+        """Open what *sender* encrypted for us with `encrypt`; without one, what we did.
+
+        Raises:
+            EnvelopeError: See `envelope.decrypt_then_verify`.
+            PrivateKeyNotFoundError: This machine holds no private key of the user.
+        """
+        stored = self._stored()
+        signers = self._sender_keys(stored, sender, encrypted_at)
+        sealed = data if isinstance(data, bytes) else envelope.from_text(data)
+        plaintext = envelope.decrypt_then_verify(
+            sealed, identities=stored.identities, signers=signers
+        )
+        return plaintext if isinstance(data, bytes) else _to_text(plaintext)
+
+    # --- for models -------------------------------------------------------------------------
+
+    def seal(self, plaintext: bytes, recipients: Sequence[PublicKey]) -> bytes:
+        """Return a padded envelope for exactly *recipients*, signed by us."""
+        return envelope.sign_and_encrypt(plaintext, signer=self._own_key(), recipients=recipients)
+
+    def open(self, sealed: bytes, signers: Sequence[PublicKey]) -> bytes:
+        """Open an envelope that one of *signers* made. Raises as `decrypt_and_verify`."""
+        return envelope.decrypt_and_verify(
+            sealed, identities=self._stored().identities, signers=signers
+        )
+
+    def open_all(
+        self, sealed: Sequence[bytes], signers: Sequence[PublicKey]
+    ) -> list[bytes | EncryptedParseError]:
+        """Open many envelopes that any of *signers* made: each one's plaintext, or its error."""
+        return envelope.decrypt_and_verify_all(
+            sealed, identities=self._stored().identities, signers=signers
+        )
+
+
+def _to_text(plaintext: bytes) -> str:
+    try:
+        return plaintext.decode("utf-8")
+    except UnicodeDecodeError:
+        # `from None`: the original error carries the plaintext.
+        message = "the decrypted value is not text"
+        raise MalformedEnvelopeError(message, hint="pass bytes to get bytes") from None

@@ -1,0 +1,111 @@
+"""What E3Kit's verbs share: one user, the keystore, the directory, the services."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterable
+from typing import NoReturn
+
+from encrypted_parse.backup import BrainKeyClient, KeyArchive, KeyknoxClient, PrivateKeyBackups
+from encrypted_parse.crypto import PrivateKey, PublicKey
+from encrypted_parse.directory import CachingDirectory, Card, CardChain, ServiceClient
+from encrypted_parse.errors import (
+    CardNotFoundError,
+    ConfigurationError,
+    InvalidValueError,
+    NotPicklableError,
+    PrivateKeyNotFoundError,
+)
+from encrypted_parse.keystore import Keystore, StoredKey
+
+
+class Verbs:
+    """The parts that a verb works with. Holds no state beside what keystore and directory keep."""
+
+    def __init__(
+        self,
+        user_id: str,
+        directory: CachingDirectory,
+        keystore: Keystore,
+        *,
+        service: ServiceClient | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.user_id = user_id
+        self._directory = directory
+        self._keystore = keystore
+        self._clock = clock
+        self._service = None if service is None else _Services(user_id, service, clock)
+
+    def _stored(self) -> StoredKey:
+        stored = self._keystore.find(self.user_id)
+        if stored is None:
+            raise PrivateKeyNotFoundError(
+                f"this machine holds no private key of the user {self.user_id!r}",
+                hint="call register() once per user, or restore the key where there is a backup",
+            )
+        return stored
+
+    def _own_key(self) -> PrivateKey:
+        return self._stored().private_key
+
+    def _recipients(self, cards: Iterable[Card], own: PrivateKey) -> list[PublicKey]:
+        """Return the keys to encrypt for: the cards', and our own last, as E3Kit does."""
+        return [*(card.public_key for card in cards), own.public_key]
+
+    def _sender_keys(
+        self, stored: StoredKey, sender: Card | None, encrypted_at: dt.datetime | None
+    ) -> list[PublicKey]:
+        """Return the keys that a message's author may have signed with; without one, ours.
+
+        Raises:
+            CardNotFoundError: *sender* had no card yet at *encrypted_at*.
+            InvalidValueError: *encrypted_at* has no time zone.
+        """
+        if sender is None:
+            return self._own_signers(stored)
+        if encrypted_at is None:
+            return [sender.public_key]
+        if encrypted_at.tzinfo is None:
+            raise InvalidValueError("encrypted_at needs a time zone", hint="use datetime.UTC")
+        # A card's date counts whole seconds, as its author's clock had them.
+        moment = encrypted_at.replace(microsecond=0)
+        cards = self._directory.get_chains([sender.user_id])[sender.user_id].cards
+        older = cards[cards.index(sender) :] if sender in cards else (sender,)
+        for card in older:
+            if card.created_at <= moment:
+                return [card.public_key]
+        raise CardNotFoundError(
+            f"the user {sender.user_id!r} had no card yet at {moment.isoformat()}",
+            hint="after unregister() a chain begins anew: fetch the card by its id",
+        )
+
+    def _own_signers(self, stored: StoredKey) -> list[PublicKey]:
+        """Return the keys that we may have signed with: our present and former ones."""
+        return [key.public_key for key in stored.identities]
+
+    def _find_own_chain(self) -> CardChain | None:
+        return self._directory.find_chains([self.user_id], force=True).get(self.user_id)
+
+    @property
+    def _services(self) -> _Services:
+        if self._service is None:
+            raise ConfigurationError(
+                "this client was made without Keyknox and BrainKey",
+                hint="use EncryptedClient, which has them",
+            )
+        return self._service
+
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklableError("E3Kit holds keys and is not pickled")
+
+
+class _Services:
+    """The services beside the directory, for one user."""
+
+    def __init__(self, user_id: str, service: ServiceClient, clock: Callable[[], float]) -> None:
+        self.keyknox = KeyknoxClient(service)
+        brainkey = BrainKeyClient(service)
+        self.backups = PrivateKeyBackups(user_id, brainkey, self.keyknox, clock=clock)
+        self.archive = KeyArchive(user_id, self.keyknox)
