@@ -8,7 +8,7 @@ thousands of users. Nothing reads the environment but `from_env`.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, Self, TypeVar
 
 from encrypted_parse.crypto import PublicKey
@@ -22,7 +22,16 @@ from encrypted_parse.directory import (
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import ConfigurationError, NotPicklableError, TokenError
 from encrypted_parse.keystore import FileKeystore, Keystore, default_keystore_folder
-from encrypted_parse.models import E3KitSealer, Model, ObjectStore, Query, SaveOutcome
+from encrypted_parse.models import (
+    E3KitSealer,
+    Model,
+    ObjectStore,
+    Query,
+    ResealCheckpoint,
+    ResealReport,
+    SaveOutcome,
+    reseal_objects,
+)
 from encrypted_parse.parse import ParseApp, ParseClient, UserSession
 from encrypted_parse.transport import RequestsTransport, RetryingTransport, Transport
 
@@ -166,7 +175,8 @@ class UserClient:
         self._session = session
         self.parse = parse
         self.e3kit = e3kit
-        self._store = ObjectStore(parse, E3KitSealer(e3kit))
+        self._sealer = E3KitSealer(e3kit)
+        self._store = ObjectStore(parse, self._sealer)
 
     @property
     def user_id(self) -> str:
@@ -210,6 +220,21 @@ class UserClient:
     def delete(self, instance: Model) -> None:
         """Delete an object. See `ObjectStore.delete`."""
         self._store.delete(instance)
+
+    def reseal(
+        self,
+        *models: type[Model],
+        checkpoint: ResealCheckpoint | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> ResealReport:
+        """Encrypt own values again for the keys that their readers have now.
+
+        To be called after `e3kit.rotate_private_key`, or when a group changed. See
+        `reseal_objects`.
+        """
+        return reseal_objects(
+            self.parse, self._sealer, models, checkpoint=checkpoint, progress=progress
+        )
 
     def log_out(self) -> None:
         """End the session on the server. The private key stays on this machine."""

@@ -16,7 +16,12 @@ from attrs import field, frozen
 
 from encrypted_parse.backup.keyknox import KeyknoxClient, Place
 from encrypted_parse.crypto import PrivateKey, PublicKey
-from encrypted_parse.envelope import DetachedEnvelope, decrypt_and_verify, sign_and_encrypt
+from encrypted_parse.envelope import (
+    DetachedEnvelope,
+    decrypt,
+    decrypt_and_verify,
+    sign_and_encrypt,
+)
 from encrypted_parse.errors import (
     EnvelopeError,
     KeyFormatError,
@@ -58,13 +63,14 @@ class KeyArchive:
         self._keyknox = keyknox
 
     def load(
-        self, identities: Sequence[PrivateKey], signers: Sequence[PublicKey]
+        self, identities: Sequence[PrivateKey], signers: Sequence[PublicKey] | None
     ) -> ArchivedKeys | None:
         """Return what the archive holds, or None if there is none.
 
         Args:
             identities: Keys that may open it: the user's own, or a recovery code's.
-            signers: Keys of the user that may have written it.
+            signers: Keys of the user that may have written it. None, for a recovery code alone:
+                one of the keys inside, which nobody can put there who never opened an archive.
 
         Raises:
             NotARecipientError: There is one, for none of *identities*.
@@ -75,6 +81,9 @@ class KeyArchive:
             return None
         sealed = record.envelope.encrypted_data
         try:
+            if signers is None:
+                inside = self._parse(decrypt(sealed, identities=identities), None)
+                signers = [key.public_key for key in inside.keys]
             plaintext = decrypt_and_verify(sealed, identities=identities, signers=signers)
         except NotARecipientError:
             raise

@@ -109,6 +109,10 @@ class PrivateKeyBackups:
         else:
             self._keyknox.reset_records(Place(_ROOT, _PATH, name))
 
+    def exists(self, name: str | None = None) -> bool:
+        """Tell whether there is a backup, whatever its password."""
+        return self._pull(name).envelope is not None
+
     def _keys_of(self, entries: Entries, name: str | None) -> tuple[PrivateKey, ...]:
         # E3Kit's JavaScript names the entry after the backup, Kotlin and Swift after the user.
         entry = entries.get(name or self._user_id) or entries.get(self._user_id)

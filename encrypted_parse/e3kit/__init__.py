@@ -5,5 +5,6 @@ from __future__ import annotations
 from encrypted_parse.e3kit.backups import DerivedPasswords, derive_passwords
 from encrypted_parse.e3kit.facade import E3Kit
 from encrypted_parse.e3kit.groups import Group
+from encrypted_parse.e3kit.health import Finding, Health
 
-__all__ = ["DerivedPasswords", "E3Kit", "Group", "derive_passwords"]
+__all__ = ["DerivedPasswords", "E3Kit", "Finding", "Group", "Health", "derive_passwords"]

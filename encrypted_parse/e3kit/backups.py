@@ -103,12 +103,8 @@ class BackupVerbs(Verbs):
         """
         parsed = RecoveryCode.parse(code) if isinstance(code, str) else code
         chain = self._published_chain()
-        signers = [card.public_key for card in chain.cards]
-        stored = self._keystore.find(self.user_id)
-        if stored is not None:
-            signers += self._own_signers(stored)
         try:
-            archived = self._services.archive.load([parsed.key], signers)
+            archived = self._services.archive.load([parsed.key], None)
         except NotARecipientError:
             raise RecoveryCodeError(
                 "the key archive was not written for this recovery code",

@@ -10,11 +10,12 @@ from __future__ import annotations
 from encrypted_parse.e3kit.backups import BackupVerbs
 from encrypted_parse.e3kit.files import FileVerbs
 from encrypted_parse.e3kit.group_verbs import GroupVerbs
+from encrypted_parse.e3kit.health import HealthVerbs
 from encrypted_parse.e3kit.life import KeyVerbs
 from encrypted_parse.e3kit.messages import MessageVerbs
 
 
-class E3Kit(KeyVerbs, BackupVerbs, MessageVerbs, FileVerbs, GroupVerbs):
+class E3Kit(KeyVerbs, BackupVerbs, HealthVerbs, MessageVerbs, FileVerbs, GroupVerbs):
     """One user's keys and the directory, behind E3Kit's verbs. Thread-safe.
 
     Args:

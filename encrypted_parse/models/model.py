@@ -23,7 +23,7 @@ from encrypted_parse.models.acl import ACL
 from encrypted_parse.models.codecs import codec_for
 from encrypted_parse.models.fields import Declaration, Field, LockedValue
 from encrypted_parse.models.naming import column_name
-from encrypted_parse.models.rules import only_me
+from encrypted_parse.models.rules import Recipient, only_me
 from encrypted_parse.parse.names import check_class_name, check_field_name
 
 _RESERVED = frozenset({"acl", "created_at", "is_new", "locked", "object_id", "updated_at"})
@@ -61,7 +61,7 @@ class ObjectState:
         self.acl: ACL | None = None
         self.stored_acl: Any = None
         self.stored: dict[str, Any] = {}
-        self.recipients: dict[str, frozenset[str] | None] = {}
+        self.recipients: dict[str, frozenset[Recipient] | None] = {}
         self.locked: dict[str, LockedValue] = {}
         self.released: set[str] = set()
 

@@ -6,7 +6,7 @@ anything is encrypted, and encrypts everything before anything is sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from attrs import frozen
@@ -24,6 +24,7 @@ from encrypted_parse.errors import (
 from encrypted_parse.models.acl import ACL
 from encrypted_parse.models.fields import Encryption, Field
 from encrypted_parse.models.model import Model, ObjectState, lock
+from encrypted_parse.models.rules import Recipient
 from encrypted_parse.models.sealer import ObjectContext, Sealer
 from encrypted_parse.parse.types import date_from_json
 
@@ -45,8 +46,8 @@ def load_rows(model: type[M], rows: Sequence[Mapping[str, Any]], sealer: Sealer)
         {
             author
             for instance in instances
-            for declared, encryption in _encrypted(instance)
-            if (author := _author_of(instance, encryption, sealer.user_id)) is not None
+            for declared, encryption in encrypted_fields(instance)
+            if (author := author_of(instance, encryption, sealer.user_id)) is not None
         }
     )
     for instance, row in zip(instances, rows, strict=True):
@@ -82,7 +83,7 @@ def _load_plain(model: type[M], row: Mapping[str, Any], user_id: str) -> M:
             lock(instance, declared.name, error)
         else:
             state.stored[declared.name] = value
-    for declared, encryption in _encrypted(instance):
+    for declared, encryption in encrypted_fields(instance):
         state.recipients[declared.name] = _known_recipients(instance, encryption, user_id)
     return instance
 
@@ -90,11 +91,11 @@ def _load_plain(model: type[M], row: Mapping[str, Any], user_id: str) -> M:
 def _open_encrypted(instance: Model, row: Mapping[str, Any], sealer: Sealer) -> None:
     context = _context(instance)
     by_author: dict[str, dict[str, str]] = {}
-    for declared, encryption in _encrypted(instance):
+    for declared, encryption in encrypted_fields(instance):
         value = row.get(declared.column)
         if value is None:
             continue
-        author = _author_of(instance, encryption, sealer.user_id)
+        author = author_of(instance, encryption, sealer.user_id)
         if not isinstance(value, str) or not _resembles_envelope(value):
             error = UnexpectedPlaintextError(
                 "the encrypted column holds plaintext",
@@ -145,9 +146,9 @@ class Draft:
 
     instance: Model
     plain: dict[str, Any]
-    sealed: dict[frozenset[str], dict[str, bytes]]
+    sealed: dict[frozenset[Recipient], dict[str, bytes]]
     stored: dict[str, Any]
-    recipients: dict[str, frozenset[str] | None]
+    recipients: dict[str, frozenset[Recipient] | None]
 
     @property
     def is_empty(self) -> bool:
@@ -155,8 +156,10 @@ class Draft:
         return not self.plain and not self.sealed
 
 
-def draft(instance: Model, user_id: str) -> Draft:
+def draft(instance: Model, user_id: str, *, reseal: Collection[str] = ()) -> Draft:
     """Work out what saving *instance* as *user_id* has to send. Nothing is changed.
+
+    The encrypted attributes in *reseal* are encrypted again, changed or not.
 
     Raises:
         InvalidValueError: A value, changed in place, cannot be stored.
@@ -177,8 +180,9 @@ def draft(instance: Model, user_id: str) -> Draft:
     changed = "ACL" in result.plain or any(
         declared.column in result.plain for declared in type(instance).fields.values()
     )
-    for declared, encryption in _encrypted(instance):
-        _draft_encrypted(result, declared, encryption, acl, user_id, changed=changed)
+    for declared, encryption in encrypted_fields(instance):
+        again = declared.name in reseal
+        _draft_encrypted(result, declared, encryption, acl, user_id, changed=changed, again=again)
     return result
 
 
@@ -206,6 +210,7 @@ def _draft_encrypted(  # noqa: PLR0913 - what one decision depends on
     user_id: str,
     *,
     changed: bool,
+    again: bool,
 ) -> None:
     instance, name = result.instance, declared.name
     state = instance._state  # noqa: SLF001 - our own
@@ -218,7 +223,7 @@ def _draft_encrypted(  # noqa: PLR0913 - what one decision depends on
         return
     locked = name in state.locked and name not in values
     plaintext = None if locked else declared.codec.to_plaintext(declared.check(value))
-    dirty = not locked and state.stored.get(name) != plaintext
+    dirty = not locked and (again or state.stored.get(name) != plaintext)
 
     # Recipients are worked out again only when something that they depend on may have changed.
     before = state.recipients.get(name)
@@ -284,7 +289,7 @@ def _acl_to_save(instance: Model, user_id: str) -> ACL | None:
     state = instance._state  # noqa: SLF001 - our own
     if state.object_id is not None:
         return state.acl
-    if state.acl is None and not any(True for _ in _encrypted(instance)):
+    if state.acl is None and not any(True for _ in encrypted_fields(instance)):
         return None  # an object without encrypted fields keeps Parse's default
     acl = ACL() if state.acl is None else state.acl.copy()
     if not acl.names(user_id):
@@ -305,7 +310,8 @@ def _check_author(instance: Model, declared: Field, encryption: Encryption, user
         )
 
 
-def _author_of(instance: Model, encryption: Encryption, user_id: str) -> str | None:
+def author_of(instance: Model, encryption: Encryption, user_id: str) -> str | None:
+    """Return whom the author attribute names; without one, ourselves; None if it names nobody."""
     if encryption.author is None:
         return user_id
     author = instance.__dict__.get(encryption.author)
@@ -314,7 +320,7 @@ def _author_of(instance: Model, encryption: Encryption, user_id: str) -> str | N
 
 def _known_recipients(
     instance: Model, encryption: Encryption, user_id: str
-) -> frozenset[str] | None:
+) -> frozenset[Recipient] | None:
     state = instance._state  # noqa: SLF001 - our own
     try:
         return encryption.to.user_ids(state.acl, instance.__dict__) | {user_id}
@@ -322,7 +328,8 @@ def _known_recipients(
         return None
 
 
-def _encrypted(instance: Model) -> Iterable[tuple[Field, Encryption]]:
+def encrypted_fields(instance: Model) -> Iterable[tuple[Field, Encryption]]:
+    """Yield the declared fields that are encrypted."""
     for declared in type(instance).fields.values():
         if declared.encryption is not None:
             yield declared, declared.encryption

@@ -14,11 +14,23 @@ from encrypted_parse.errors import PublicReadError, RecipientRuleError
 from encrypted_parse.models.acl import ACL, PUBLIC, ROLE_PREFIX
 
 
+@frozen
+class GroupMembers:
+    """The members of an E3Kit group, whoever they are when an object is encrypted."""
+
+    group_id: str
+    initiator: str
+
+
+Recipient = str | GroupMembers
+"""A user id, or what stands for several until the object is encrypted."""
+
+
 class RecipientRule(Protocol):
     """Anything that turns an object into user ids."""
 
-    def user_ids(self, acl: ACL | None, values: Mapping[str, Any]) -> frozenset[str]:
-        """Return the recipients' user ids, with or without the author.
+    def user_ids(self, acl: ACL | None, values: Mapping[str, Any]) -> frozenset[Recipient]:
+        """Return the recipients, with or without the author.
 
         *acl* is None for a row without one, which everybody may read. *values* are the object's
         plain attributes.
@@ -33,7 +45,7 @@ class RecipientRule(Protocol):
 
 @frozen
 class _OnlyMe:
-    def user_ids(self, acl: ACL | None, values: Mapping[str, Any]) -> frozenset[str]:  # noqa: ARG002 - the protocol's
+    def user_ids(self, acl: ACL | None, values: Mapping[str, Any]) -> frozenset[Recipient]:  # noqa: ARG002 - the protocol's
         return frozenset()
 
     def attributes(self) -> Sequence[str]:
@@ -44,8 +56,8 @@ class _OnlyMe:
 class _Users:
     names: tuple[str, ...]
 
-    def user_ids(self, acl: ACL | None, values: Mapping[str, Any]) -> frozenset[str]:  # noqa: ARG002 - the protocol's
-        found: set[str] = set()
+    def user_ids(self, acl: ACL | None, values: Mapping[str, Any]) -> frozenset[Recipient]:  # noqa: ARG002 - the protocol's
+        found: set[Recipient] = set()
         for name in self.names:
             value = values.get(name)
             several = [value] if isinstance(value, str) or value is None else value
@@ -65,7 +77,7 @@ class _Users:
 
 @frozen
 class _AclReaders:
-    def user_ids(self, acl: ACL | None, values: Mapping[str, Any]) -> frozenset[str]:  # noqa: ARG002 - the protocol's
+    def user_ids(self, acl: ACL | None, values: Mapping[str, Any]) -> frozenset[Recipient]:  # noqa: ARG002 - the protocol's
         readers = frozenset([PUBLIC]) if acl is None else acl.readers
         if PUBLIC in readers:
             raise PublicReadError(
@@ -78,10 +90,29 @@ class _AclReaders:
                 f"acl_readers() cannot resolve {roles[0]!r}",
                 hint="name the role's users in the ACL: roles are not resolved by this version",
             )
-        return readers
+        return frozenset[Recipient](readers)
 
     def attributes(self) -> Sequence[str]:
         return ()
+
+
+@frozen
+class _Group:
+    id_from: str
+    initiator_from: str
+
+    def user_ids(self, acl: ACL | None, values: Mapping[str, Any]) -> frozenset[Recipient]:  # noqa: ARG002 - the protocol's
+        found = [values.get(name) for name in self.attributes()]
+        if not all(isinstance(value, str) and value for value in found):
+            raise RecipientRuleError(
+                f"group({self.id_from!r}) needs a group's id and its initiator's user id in "
+                f"{self.id_from!r} and {self.initiator_from!r}",
+                hint="set both attributes before saving",
+            )
+        return frozenset([GroupMembers(*(str(value) for value in found))])
+
+    def attributes(self) -> Sequence[str]:
+        return (self.id_from, self.initiator_from)
 
 
 def only_me() -> RecipientRule:
@@ -92,6 +123,19 @@ def only_me() -> RecipientRule:
 def users(*attribute_names: str) -> RecipientRule:
     """Encrypt for the users whose ids stand in the named attributes (a str, or a list of str)."""
     return _Users(attribute_names)
+
+
+def group(id_from: str, *, initiator_from: str) -> RecipientRule:
+    """Encrypt for the present members of the E3Kit group that the attribute *id_from* names.
+
+    Members are looked up when the object is encrypted, and the service has the last word on who
+    they are. An object that was saved before somebody joined or left is as it was: `reseal` it.
+
+    Args:
+        id_from: The attribute that holds the group's id.
+        initiator_from: The attribute that holds the user id of who made the group.
+    """
+    return _Group(id_from, initiator_from)
 
 
 def acl_readers() -> RecipientRule:

@@ -13,8 +13,9 @@ from typing import Protocol
 from attrs import frozen
 
 from encrypted_parse.e3kit import E3Kit
-from encrypted_parse.envelope import from_text, to_text
-from encrypted_parse.errors import EncryptedParseError, NotRegisteredError
+from encrypted_parse.envelope import Header, from_text, to_text
+from encrypted_parse.errors import EncryptedParseError, GroupError, NotRegisteredError
+from encrypted_parse.models.rules import GroupMembers, Recipient
 
 
 @frozen
@@ -32,19 +33,28 @@ class Sealer(Protocol):
     def user_id(self) -> str:
         """The user who signs what is sealed."""
 
-    def prefetch(self, user_ids: Collection[str]) -> None:
+    def prefetch(self, recipients: Collection[Recipient]) -> None:
         """Fetch the cards of many users at once, so that the calls below need no network.
 
         Users without a card are no error here.
         """
 
     def seal(
-        self, context: ObjectContext, fields: Mapping[str, bytes], recipients: Collection[str]
+        self, context: ObjectContext, fields: Mapping[str, bytes], recipients: Collection[Recipient]
     ) -> dict[str, str]:
         """Return the text form of each field, encrypted for *recipients* and the author.
 
         Raises:
             RecipientsNotRegisteredError: Some have no card; lists all of them.
+            GroupError: A group cannot be looked up.
+        """
+
+    def is_current(self, text: str, recipients: Collection[Recipient]) -> bool:
+        """Tell whether an envelope is for the present keys of *recipients* and the author alone.
+
+        Raises:
+            RecipientsNotRegisteredError: As `seal`.
+            GroupError: The same.
         """
 
     def unseal(
@@ -64,19 +74,29 @@ class E3KitSealer:
         """The user who signs what is sealed."""
         return self._e3kit.user_id
 
-    def prefetch(self, user_ids: Collection[str]) -> None:
+    def prefetch(self, recipients: Collection[Recipient]) -> None:
         """See `Sealer.prefetch`."""
-        self._e3kit.prefetch(user_ids)
+        self._e3kit.prefetch(self._resolve(recipients, missing_ok=True))
 
     def seal(
         self,
         context: ObjectContext,  # noqa: ARG002 - E3Kit's format binds no context
         fields: Mapping[str, bytes],
-        recipients: Collection[str],
+        recipients: Collection[Recipient],
     ) -> dict[str, str]:
         """See `Sealer.seal`."""
-        keys = self._e3kit.recipient_keys(recipients)
+        keys = self._e3kit.recipient_keys(self._resolve(recipients))
         return {name: to_text(self._e3kit.seal(value, keys)) for name, value in fields.items()}
+
+    def is_current(self, text: str, recipients: Collection[Recipient]) -> bool:
+        """See `Sealer.is_current`."""
+        keys = self._e3kit.recipient_keys(self._resolve(recipients))
+        try:
+            named = [stanza.recipient_id for stanza in Header.from_bytes(from_text(text)).stanzas()]
+        except EncryptedParseError:
+            return False
+        matched = [{key for key in keys if who in (key.key_id, key.long_key_id)} for who in named]
+        return all(matched) and set().union(*matched) == set(keys)
 
     def unseal(
         self,
@@ -101,3 +121,17 @@ class E3KitSealer:
         except EncryptedParseError as error:
             return dict.fromkeys(fields, error)
         return unsealed | dict(zip(sealed, opened, strict=True))
+
+    def _resolve(
+        self, recipients: Collection[Recipient], *, missing_ok: bool = False
+    ) -> frozenset[str]:
+        """Replace groups by their members."""
+        user_ids = {recipient for recipient in recipients if isinstance(recipient, str)}
+        for recipient in recipients:
+            if isinstance(recipient, GroupMembers):
+                try:
+                    user_ids |= self._e3kit.group_members(recipient.group_id, recipient.initiator)
+                except (GroupError, NotRegisteredError):
+                    if not missing_ok:
+                        raise
+        return frozenset(user_ids)

@@ -20,6 +20,7 @@ from encrypted_parse.envelope import (
     sign_then_encrypt_detached,
 )
 from encrypted_parse.errors import GroupError, GroupNotFoundError, MalformedGroupError
+from encrypted_parse.keystore import StoredKey
 
 NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 GROUP = "a group of ours"
@@ -60,12 +61,17 @@ class FakeKeyknox:
         """Do nothing."""
 
 
+def _group(service: Any, user_id: str, key: PrivateKey) -> Group:
+    """Return alice's group as a user sees it."""
+    return Group(GROUP, "alice", [ALICE.public_key], StoredKey(user_id, key), service)
+
+
 def _pair() -> tuple[FakeKeyknox, Group, Group]:
     """Return a service, the initiator's group and a member's, both loaded."""
     service: Any = FakeKeyknox()
-    mine = Group(GROUP, ALICE_CARD, ("alice", ALICE), service)
+    mine = _group(service, "alice", ALICE)
     mine.create([BOB_CARD])
-    theirs = Group(GROUP, ALICE_CARD, ("bob", BOB), service)
+    theirs = _group(service, "bob", BOB)
     theirs.update()
     return service, mine, theirs
 
@@ -122,12 +128,12 @@ def test_a_rolled_back_group() -> None:
     before = dict(service.records)
     service.identities = ("alice",)
     mine.remove([BOB_CARD], [])
-    theirs = Group(GROUP, ALICE_CARD, ("alice", ALICE), service)  # a second device of alice
+    theirs = _group(service, "alice", ALICE)  # a second device of alice
     theirs.update()
     service.records = before
     with pytest.raises(MalformedGroupError, match="gone"):
         theirs.update()
-    fresh = Group(GROUP, ALICE_CARD, ("alice", ALICE), service)
+    fresh = _group(service, "alice", ALICE)
     fresh.update()
     assert fresh.session.epochs == (0,)
     assert not_promised("hide a group's newest epoch")
@@ -140,7 +146,7 @@ def test_members_that_the_service_invents() -> None:
     mine.update()
     assert "mallory" in mine.participants
     with pytest.raises(GroupError):
-        Group(GROUP, ALICE_CARD, ("mallory", MALLORY), service).update()  # type: ignore[arg-type]
+        _group(service, "mallory", MALLORY).update()
     assert not_promised("who is in a group")
 
 

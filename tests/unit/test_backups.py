@@ -84,10 +84,10 @@ def test_the_life_of_a_backup() -> None:
     backups = _backups(service)
     with pytest.raises(NoBackupError):
         backups.load("first")
-    backups.store(KEY, "first")
+    backups.store([KEY], "first")
     with pytest.raises(BackupExistsError):
-        backups.store(KEY, "first")
-    assert backups.load("first") == KEY
+        backups.store([KEY], "first")
+    assert backups.load("first") == (KEY,)
     with pytest.raises(WrongBackupPasswordError):
         backups.load("wrong")
     with pytest.raises(WrongBackupPasswordError):
@@ -95,7 +95,7 @@ def test_the_life_of_a_backup() -> None:
     backups.change_password("first", "second")
     with pytest.raises(WrongBackupPasswordError):
         backups.load("first")
-    assert backups.load("second") == KEY
+    assert backups.load("second") == (KEY,)
     assert KEY.to_base64() not in json.dumps(service.record)
     backups.reset()
     with pytest.raises(NoBackupError):
@@ -106,7 +106,7 @@ def test_a_record_that_changed_meanwhile() -> None:
     """Another device was faster: its backup stays."""
     service = FakeService()
     backups = _backups(service)
-    backups.store(KEY, "first")
+    backups.store([KEY], "first")
     before = dict(service.record)
     pull = backups._keyknox.pull
 
@@ -127,7 +127,7 @@ def test_altered_records(member: str) -> None:
     """A flipped bit, a half, nonsense: an error of ours, and never a key."""
     service = FakeService()
     backups = _backups(service)
-    backups.store(KEY, "first")
+    backups.store([KEY], "first")
     good = service.record[member]
     raw = bytearray(base64.b64decode(good))
     raw[-3] ^= 1

@@ -1,0 +1,159 @@
+"""Resealing: encrypting a user's own values again, for the keys that their readers have now.
+
+After a rotation, or when a group has other members, what was saved before is still encrypted for
+the keys of that day. Only a value's author can encrypt it again: the signature inside is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from attrs import define, field
+
+from encrypted_parse.errors import EncryptedParseError, MalformedResponseError
+from encrypted_parse.models import rows
+from encrypted_parse.models.model import Model
+from encrypted_parse.models.sealer import Sealer
+from encrypted_parse.parse import BatchOperation, ParseClient
+
+PAGE_ROWS = 50  # one batch; also how many are fetched before they are written back
+
+
+@define
+class ResealReport:
+    """What became of the objects that were looked at.
+
+    Attributes:
+        examined: How many rows.
+        resealed: How many of them were encrypted again and saved.
+        skipped: How many have values that are not ours, or that we cannot open.
+        failed: Which were refused, and why: class name, object id, error.
+    """
+
+    examined: int = 0
+    resealed: int = 0
+    skipped: int = 0
+    failed: list[tuple[str, str, EncryptedParseError]] = field(factory=list)
+
+
+class ResealCheckpoint(Protocol):
+    """Remembers how far a job has come, so that it may be stopped at any time."""
+
+    def position(self, class_name: str) -> str:
+        """Return the last object id that is done; empty at the beginning."""
+
+    def advance(self, class_name: str, object_id: str) -> None:
+        """Keep a new position."""
+
+
+class NoCheckpoint:
+    """Begins at the beginning, each time: what is current already is only read."""
+
+    def position(self, class_name: str) -> str:  # noqa: ARG002 - the protocol's
+        """See `ResealCheckpoint.position`."""
+        return ""
+
+    def advance(self, class_name: str, object_id: str) -> None:
+        """See `ResealCheckpoint.advance`."""
+
+
+def reseal_objects(
+    parse: ParseClient,
+    sealer: Sealer,
+    models: Iterable[type[Model]],
+    *,
+    checkpoint: ResealCheckpoint | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> ResealReport:
+    """Encrypt the user's own values again where they are not for their readers' present keys.
+
+    Goes through all rows of *models* that the user may read, fifty at a time, and saves those that
+    need it. May be stopped and repeated. A row that somebody else changes within the second
+    between reading and writing keeps that change, unless it is to the same encrypted column.
+
+    Args:
+        parse: The user's client.
+        sealer: The user's sealer.
+        models: The classes to go through.
+        checkpoint: Where a stopped job goes on.
+        progress: Called with the class name, the rows that are done, and how many there are.
+
+    Raises:
+        TransportError: The server could not be reached, or does not answer as Parse; go on later.
+        ParseServerError: A class cannot be queried.
+    """
+    report, place = ResealReport(), checkpoint or NoCheckpoint()
+    for model in models:
+        if not any(declared.encryption for declared in model.fields.values()):
+            continue
+        after, done = place.position(model.parse_class), 0
+        total = parse.count(model.parse_class, where=_beyond(after))
+        while page := parse.find(
+            model.parse_class, where=_beyond(after), order=["objectId"], limit=PAGE_ROWS
+        ):
+            _reseal_page(parse, sealer, model, page, report)
+            last, done = str(page[-1]["objectId"]), done + len(page)
+            if last == after:
+                raise MalformedResponseError("the server does not get on with a query's pages")
+            after = last
+            place.advance(model.parse_class, after)
+            if progress is not None:
+                progress(model.parse_class, done, max(done, total))
+    return report
+
+
+def _beyond(object_id: str) -> dict[str, Any]:
+    return {"objectId": {"$gt": object_id}} if object_id else {}
+
+
+def _reseal_page(
+    parse: ParseClient,
+    sealer: Sealer,
+    model: type[Model],
+    page: Sequence[Mapping[str, Any]],
+    report: ResealReport,
+) -> None:
+    drafts: list[rows.Draft] = []
+    operations: list[BatchOperation] = []
+    for row, instance in zip(page, rows.load_rows(model, page, sealer), strict=True):
+        report.examined += 1
+        object_id = str(instance.object_id)
+        try:
+            stale = _stale_fields(instance, row, sealer, report)
+            if not stale:
+                continue
+            draft = rows.draft(instance, sealer.user_id, reseal=stale)
+            body = rows.seal(draft, sealer)
+        except EncryptedParseError as error:
+            report.failed.append((model.parse_class, object_id, error))
+            continue
+        drafts.append(draft)
+        operations.append(BatchOperation.update(model.parse_class, object_id, body))
+    for draft, result in zip(drafts, parse.batch(operations), strict=True):
+        if result.error is None:
+            report.resealed += 1
+        else:
+            object_id = str(draft.instance.object_id)
+            report.failed.append((model.parse_class, object_id, result.error))
+
+
+def _stale_fields(
+    instance: Model, row: Mapping[str, Any], sealer: Sealer, report: ResealReport
+) -> list[str]:
+    """Return the attributes that are ours and not for the present keys."""
+    stale, skipped = [], False
+    state = instance._state  # noqa: SLF001 - our own
+    for declared, encryption in rows.encrypted_fields(instance):
+        text = row.get(declared.column)
+        if text is None:
+            continue
+        author = rows.author_of(instance, encryption, sealer.user_id)
+        if author != sealer.user_id or declared.name in state.locked:
+            skipped = True
+            continue
+        recipients = encryption.to.user_ids(state.acl, instance.__dict__) | {sealer.user_id}
+        if not sealer.is_current(text, recipients):
+            stale.append(declared.name)
+    report.skipped += skipped
+    return stale
