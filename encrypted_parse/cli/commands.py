@@ -10,7 +10,18 @@ from rich.console import Console
 from encrypted_parse._version import __version__
 from encrypted_parse.cli.demo import run_demo
 from encrypted_parse.cli.dev import dev
+from encrypted_parse.cli.files import decrypt, encrypt, inspect
 from encrypted_parse.cli.guard import guard, schema
+from encrypted_parse.cli.keys import doctor, keygen, register, rotate, unregister, whoami
+from encrypted_parse.cli.objects import reseal
+from encrypted_parse.cli.people import fingerprint, verify_user, whois
+from encrypted_parse.cli.recovery import (
+    backup,
+    change_password,
+    recovery_code,
+    reset_backup,
+    restore,
+)
 
 app = typer.Typer(
     help="End-to-end encryption for apps on Back4App and Parse Server.",
@@ -18,12 +29,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks print local variables, which may be secret
     add_completion=True,
 )
-app.command()(dev)
-app.add_typer(schema, name="schema")
-app.add_typer(guard, name="guard")
+for panel, commands in {
+    "Your keys": (register, whoami, rotate, reseal, unregister, doctor, keygen),
+    "Ways back to your keys": (backup, restore, change_password, reset_backup, recovery_code),
+    "Other users": (whois, fingerprint, verify_user),
+    "Files and messages": (encrypt, decrypt, inspect),
+    "Servers": (dev,),
+}.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.add_typer(schema, name="schema", rich_help_panel="Servers")
+app.add_typer(guard, name="guard", rich_help_panel="Servers")
 
 
-@app.command()
+@app.command(rich_help_panel="Servers")
 def demo(
     fast: Annotated[bool, typer.Option("--fast", help="Do not pause between the steps.")] = False,
 ) -> None:

@@ -11,7 +11,7 @@ from encrypted_parse.errors import EncryptedParseError, MissingExtraError
 def main() -> None:
     """Run `encrypted-parse`. Errors end it with `error:` and `hint:` lines and status 1."""
     try:
-        if importlib.util.find_spec("typer") is None or importlib.util.find_spec("rich") is None:
+        if any(importlib.util.find_spec(name) is None for name in ("typer", "rich", "segno")):
             raise MissingExtraError("cli,devserver", "the command line")
         from encrypted_parse.cli.commands import app  # noqa: PLC0415 - needs the extra
 

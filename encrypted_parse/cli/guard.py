@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
-import sys
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import attrs
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from encrypted_parse.cli.objects import ModulesArgument, models_of
 from encrypted_parse.errors import ConfigurationError
-from encrypted_parse.models import Model
 from encrypted_parse.parse import ParseApp, ParseClient
 from encrypted_parse.tools import export_guard_schema, read_guard_report
 from encrypted_parse.transport import RequestsTransport, RetryingTransport
@@ -37,9 +34,7 @@ def _guard() -> None:
 
 @schema.command("export")
 def export(
-    modules: Annotated[
-        list[str], typer.Argument(metavar="MODULE...", help="Python modules that declare models.")
-    ],
+    modules: ModulesArgument,
     rule: Annotated[
         list[str] | None,
         typer.Option(
@@ -58,7 +53,7 @@ def export(
     that leave a reader or the author out (`encrypted-parse guard report` shows the counts; once
     they stay at zero, --rule readers=enforce).
     """
-    models = [model for name in modules for model in _models_of(name)]
+    models = [model for name in modules for model in models_of(name)]
     content = export_guard_schema(models, dict(_split(item) for item in rule or ()))
     typer.echo(json.dumps(content, indent=2))
 
@@ -87,31 +82,6 @@ def report(
             count.parse_class, count.column, count.problem, str(count.count), count.last_at
         )
     console.print(table)
-
-
-def _models_of(name: str) -> list[type[Model]]:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)  # as `python -m` does
-    try:
-        module = importlib.import_module(name)
-    except ImportError as error:
-        _fail_import(name, error)
-    found = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Model) and value is not Model
-    ]
-    if not found:
-        raise ConfigurationError(f"the module {name} declares no models")
-    return found
-
-
-def _fail_import(name: str, error: ImportError) -> NoReturn:
-    raise ConfigurationError(
-        f"cannot import {name}: {error}",
-        hint="name it as Python does (app.models), from the folder that holds `app`",
-    ) from error
 
 
 def _split(item: str) -> tuple[str, str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from encrypted_parse import streams
-from encrypted_parse.crypto import PrivateKey
+from encrypted_parse.crypto import PrivateKey, PublicKey
 from encrypted_parse.directory import Card
 from encrypted_parse.e3kit.verbs import Verbs
 from encrypted_parse.streams import File, Progress
@@ -68,6 +68,29 @@ class FileVerbs(Verbs):
             target,
             identities=stored.identities,
             signers=self._sender_keys(stored, sender, encrypted_at),
+            progress=progress,
+        )
+
+    def open_file(
+        self,
+        source: File,
+        target: File,
+        signers: Sequence[PublicKey],
+        *,
+        progress: Progress | None = None,
+    ) -> None:
+        """Open a file of the signed form that one of *signers* made; see `author_keys`.
+
+        Raises:
+            EnvelopeError: See `streams.decrypt_and_verify_file`.
+            PrivateKeyNotFoundError: This machine holds no private key of the user.
+            OSError: Reading or writing failed; a path is left as it was.
+        """
+        streams.decrypt_and_verify_file(
+            source,
+            target,
+            identities=self._stored().identities,
+            signers=signers,
             progress=progress,
         )
 

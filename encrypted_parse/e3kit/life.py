@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 
 from encrypted_parse.backup import ArchivedKeys, RecoveryCode
-from encrypted_parse.crypto import PrivateKey
+from encrypted_parse.crypto import PrivateKey, PublicKey
 from encrypted_parse.directory import Card, CardChain, new_card
 from encrypted_parse.e3kit.verbs import Verbs
 from encrypted_parse.envelope import require_signing_key
@@ -135,6 +135,20 @@ class KeyVerbs(Verbs):
     def has_local_private_key(self) -> bool:
         """Tell whether this machine holds the user's private key."""
         return self._keystore.find(self.user_id) is not None
+
+    def local_public_keys(self) -> list[PublicKey]:
+        """Return the public halves of the keys on this machine, the current one first."""
+        stored = self._keystore.find(self.user_id)
+        return [] if stored is None else self._own_signers(stored)
+
+    def find_own_card(self) -> Card | None:
+        """Ask the directory for the user's own current card; None if there is none.
+
+        Raises:
+            DirectoryError: The directory refused, or sent what cannot be trusted.
+        """
+        chain = self._find_own_chain()
+        return None if chain is None else chain.head
 
     def cleanup(self) -> None:
         """Delete the user's private keys, the old ones too, from this machine.

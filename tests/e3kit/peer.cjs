@@ -66,6 +66,10 @@ const operations = {
   async auth_decrypt_bytes({ device, data, from }) {
     return (await on(device).authDecrypt(bytes(data), await card(on(device), from))).toString('base64');
   },
+  async derive_passwords({ password }) {
+    const derived = await EThree.derivePasswords(password, { foundationWasmPath });
+    return [derived.loginPassword, derived.backupPassword].map((half) => half.toString('base64'));
+  },
   backup: ({ device, password, name }) => on(device).backupPrivateKey(password, name),
   restore: ({ device, password, name }) => on(device).restorePrivateKey(password, name),
   change_password: ({ device, old, password, name }) => on(device).changePassword(old, password, name),
@@ -84,8 +88,8 @@ const operations = {
   delete_group: ({ device, group }) => on(device).deleteGroup(group),
   participants: ({ device, group }) => groupOf(device, group).participants,
   group_encrypt: ({ device, group, text }) => groupOf(device, group).encrypt(text),
-  group_decrypt: async ({ device, group, text, from }) =>
-    groupOf(device, group).decrypt(text, await card(on(device), from)),
+  group_decrypt: async ({ device, group, text, from, at }) =>
+    groupOf(device, group).decrypt(text, await card(on(device), from), at ? new Date(at) : undefined),
 };
 
 (async () => {

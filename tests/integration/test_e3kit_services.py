@@ -16,7 +16,9 @@ from npm_peer import E3KIT, NpmPeer, PeerRefusedError
 
 from encrypted_parse import EncryptedClient, MemoryKeystore, UserClient
 from encrypted_parse import virgil_crypto as vc
+from encrypted_parse.backup import RecoveryCode
 from encrypted_parse.devserver import DevServer
+from encrypted_parse.e3kit import Health, derive_passwords
 from encrypted_parse.errors import (
     AlreadyRegisteredError,
     BackupExistsError,
@@ -27,6 +29,7 @@ from encrypted_parse.errors import (
     MissingExtraError,
     NoBackupError,
     NotRegisteredError,
+    RecoveryCodeError,
     UnknownEpochError,
     WrongBackupPasswordError,
 )
@@ -342,6 +345,73 @@ def test_an_outdated_backup(make_device: MakeDevice, app: EncryptedClient) -> No
     assert not laptop.e3kit.has_local_private_key()
 
 
+def test_derived_passwords(e3kit: NpmPeer) -> None:
+    """One password gives the same two halves on both sides."""
+    for password in ("password", "пароль", "x" * 200):
+        assert e3kit.ask("derive_passwords", password=password) == list(derive_passwords(password))
+
+
+@pytest.mark.parametrize("name", [None, "second key"], ids=["unnamed", "named"])
+def test_old_keys_in_a_backup(
+    make_device: MakeDevice, make_user: MakeUser, app: EncryptedClient, name: str | None
+) -> None:
+    """Python's old keys lie beside E3Kit's entry; E3Kit restores the current key, and keeps them."""
+    alice, bob = make_user(), make_user()
+    card = alice.e3kit.find_users([bob.user_id])[bob.user_id]
+    first = bob.e3kit.auth_encrypt("first", bob.e3kit.find_users([alice.user_id]).values())
+    alice.e3kit.backup_private_key("first password", name)
+    alice.e3kit.rotate_private_key()
+    alice.e3kit.backup_private_key("first password", name)
+    phone = make_device(alice)
+    phone.ask("restore", password="first password", name=name)
+    assert phone.ask("private_key") == alice.e3kit._own_key().to_base64()
+    phone.ask("change_password", old="first password", password="second password", name=name)
+    alice.e3kit._services.archive.delete()  # what follows comes from the backup alone
+    laptop = _fresh_python(app, alice)
+    laptop.e3kit.restore_private_key("second password", name)
+    assert laptop.e3kit._stored() == alice.e3kit._stored()
+    assert laptop.e3kit.auth_decrypt(first, card) == "first"
+
+
+def test_a_rotation_in_python(make_device: MakeDevice, make_user: MakeUser) -> None:
+    """E3Kit follows: old messages by the card of their date, new ones by the new card."""
+    alice, bob = make_user(), make_device()
+    to_bob = alice.e3kit.find_users([bob.user_id])
+    before = alice.e3kit.encrypt("before", to_bob.values())
+    to_alice = bob.ask("auth_encrypt", text="to the old key", to=[alice.user_id])
+    moment = int(time.time()) * 1000
+    time.sleep(1.1)  # dates of cards are whole seconds
+    alice.e3kit.rotate_private_key()
+    after = alice.e3kit.auth_encrypt("after", to_bob.values())
+    who = {"from": alice.user_id}
+    assert bob.ask("auth_decrypt", text=after, **who) == "after"
+    with pytest.raises(PeerRefusedError):
+        bob.ask("decrypt", text=before, **who)
+    assert bob.ask("decrypt", text=before, at=moment, **who) == "before"
+    card = to_bob[bob.user_id]
+    assert alice.e3kit.auth_decrypt(to_alice, card) == "to the old key"
+    sealed = bob.ask("auth_encrypt", text="to the new key", to=[alice.user_id])
+    assert alice.e3kit.auth_decrypt(sealed, card) == "to the new key"
+
+
+def test_a_recovery_code_on_the_real_service(make_user: MakeUser, app: EncryptedClient) -> None:
+    """The archive travels through the companion's Keyknox like any record."""
+    alice = make_user()
+    code = alice.e3kit.create_recovery_code()
+    alice.e3kit.rotate_private_key()
+    laptop = _fresh_python(app, alice)
+    laptop.e3kit.restore_with_recovery_code(code.text)
+    assert laptop.e3kit._stored() == alice.e3kit._stored()
+    with pytest.raises(RecoveryCodeError):
+        laptop.e3kit.restore_with_recovery_code(RecoveryCode.generate())
+    assert [finding.health for finding in laptop.e3kit.diagnose()] == [
+        Health.GOOD,
+        Health.ADVICE,
+        Health.GOOD,
+        Health.GOOD,
+    ]
+
+
 # --- groups ---------------------------------------------------------------------------------
 
 
@@ -491,6 +561,33 @@ def test_python_in_a_group_of_e3kit(make_device: MakeDevice, make_user: MakeUser
     own = mallory.e3kit.find_users([mallory.user_id])[mallory.user_id]
     with pytest.raises(GroupNotFoundError):
         mallory.e3kit.load_group(group_id, own)
+
+
+def test_a_group_after_its_initiators_rotation(
+    make_device: MakeDevice, make_user: MakeUser
+) -> None:
+    """Python's initiator opens it still; E3Kit's members can again once it is made whole."""
+    alice, bob, carol = make_user(), make_device(), make_device()
+    group_id = f"rotated group {alice.user_id}"
+    cards = alice.e3kit.find_users([bob.user_id, carol.user_id])
+    group = alice.e3kit.create_group(group_id, cards.values())
+    first = group.encrypt("before")
+    moment = int(time.time()) * 1000
+    time.sleep(1.1)  # dates of cards are whole seconds
+    alice.e3kit.rotate_private_key()
+    with pytest.raises(PeerRefusedError):
+        bob.ask("load_group", group=group_id, initiator=alice.user_id)
+    own = alice.e3kit.find_users([alice.user_id])[alice.user_id]
+    assert alice.e3kit.load_group(group_id, own).session.epochs == (0,)
+    group = alice.e3kit.recreate_group(group_id, [cards[bob.user_id]])
+    assert alice.e3kit.get_group(group_id) is group
+    assert group.session.epochs == (0, 1)
+    bob.ask("load_group", group=group_id, initiator=alice.user_id)
+    decrypt = {"group": group_id, "from": alice.user_id}
+    assert bob.ask("group_decrypt", text=group.encrypt("after"), **decrypt) == "after"
+    assert bob.ask("group_decrypt", text=first, at=moment, **decrypt) == "before"
+    with pytest.raises(PeerRefusedError):
+        carol.ask("load_group", group=group_id, initiator=alice.user_id)
 
 
 # --- deleted users --------------------------------------------------------------------------

@@ -1,0 +1,206 @@
+"""Files and standard input: encrypted for users, opened, looked into."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
+
+from encrypted_parse.cli.output import progress_bar, show
+from encrypted_parse.cli.session import JsonOption, PasswordFdOption, UserOption, log_in
+from encrypted_parse.crypto import PublicKey
+from encrypted_parse.envelope import Header, from_text
+from encrypted_parse.errors import ConfigurationError, MalformedEnvelopeError
+from encrypted_parse.streams.target import replaced
+
+MAX_HEADER_BYTES = 1024 * 1024
+MAX_TEXT_BYTES = 64 * 1024 * 1024
+_STDIN = Path("-")
+_IN_MEMORY_BYTES = 16 * 1024 * 1024
+
+SourceArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="What to read; - is standard input.")
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Where the result goes; without it, to standard output.",
+        show_default=False,
+    ),
+]
+TextOption = Annotated[
+    bool,
+    typer.Option("--text", help="The message is base64 text, as in E3Kit's encrypted columns."),
+]
+
+
+def encrypt(
+    source: SourceArgument,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--to",
+            metavar="USER_ID",
+            help="Who may read it, beside yourself; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    out: OutOption = None,
+    text: TextOption = False,
+    user: UserOption = None,
+    password_fd: PasswordFdOption = None,
+) -> None:
+    """Sign a file and encrypt it for users; every E3Kit reads it.
+
+    encrypted-parse encrypt report.pdf --to hO2kXcPVqa -o report.pdf.enc
+    """
+    e3kit = log_in(user, password_fd).e3kit
+    cards = list(e3kit.find_users(to).values()) if to else []
+    target = _target(out, binary=not text)
+    with _input(source) as file:
+        if text:
+            _write_text(target, e3kit.auth_encrypt(_read_text(file), cards).encode("ascii"))
+            return
+        with progress_bar("encrypting", as_bytes=True) as advance:
+            e3kit.auth_encrypt_file(file, target, cards, progress=advance)
+
+
+def decrypt(
+    source: SourceArgument,
+    sender: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="USER_ID",
+            help="Who has to have signed it; without it, yourself.",
+            show_default=False,
+        ),
+    ] = None,
+    out: OutOption = None,
+    text: TextOption = False,
+    user: UserOption = None,
+    password_fd: PasswordFdOption = None,
+) -> None:
+    """Open what a user encrypted for you, and check who signed it.
+
+    Nothing is written before everything is verified. Keys that the sender replaced count too.
+
+    encrypted-parse decrypt report.pdf.enc --from TbQeiO6SCx -o report.pdf
+    """
+    e3kit = log_in(user, password_fd).e3kit
+    signers = e3kit.author_keys(sender or e3kit.user_id)
+    target = _target(out, binary=False)
+    with _input(source) as file:
+        if text:
+            _write_text(target, e3kit.open(from_text(_read_text(file).strip()), signers))
+            return
+        with progress_bar("decrypting", as_bytes=True) as advance:
+            e3kit.open_file(file, target, signers, progress=advance)
+
+
+def inspect(
+    source: SourceArgument,
+    known: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--known",
+            metavar="USER_ID",
+            help="Name this user's key among the recipients; needs a login; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    user: UserOption = None,
+    password_fd: PasswordFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what anybody can see of an encrypted message: form, recipients, sizes.
+
+    Needs no private key and, without --known, no server. Takes files and base64 text. Nothing of
+    it is authenticated: whoever held the message may have changed it.
+    """
+    with _input(source) as file:
+        message, total = _read_head(file)
+    header = Header.from_bytes(message)
+    names: dict[bytes, str] = {}
+    if known:
+        e3kit = log_in(user, password_fd).e3kit
+        for user_id in known:
+            for key in e3kit.author_keys(user_id):
+                names |= dict.fromkeys(_identifiers(key), user_id)
+    facts: dict[str, Any] = {
+        "form": header.form.value,
+        "recipients": [
+            names.get(recipient_id, f"key {recipient_id.hex()}")
+            for recipient_id in header.recipient_ids()
+        ],
+        "padded": header.padded,
+        "message_bytes": total,
+        "header_bytes": header.length,
+    }
+    show(facts, as_json=as_json)
+
+
+def _identifiers(key: PublicKey) -> tuple[bytes, bytes]:
+    return key.key_id, key.long_key_id
+
+
+def _read_head(file: BinaryIO) -> tuple[bytes, int]:
+    """Return the first part of a message, decoded, and how many bytes it has in all."""
+    head = file.read(MAX_HEADER_BYTES)
+    total = file.seek(0, 2)
+    if not head.startswith(b"M"):
+        return head, total
+    if total > MAX_TEXT_BYTES:
+        raise MalformedEnvelopeError("the base64 text is too long")
+    file.seek(0)
+    message = from_text(file.read().decode("utf-8", "replace").strip())
+    return message, len(message)
+
+
+def _read_text(file: BinaryIO) -> str:
+    content = file.read(MAX_TEXT_BYTES + 1)
+    hint = "leave --text out, for files"
+    if len(content) > MAX_TEXT_BYTES:
+        raise ConfigurationError("the text is too long", hint=hint)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigurationError("this is not UTF-8 text", hint=hint) from None
+
+
+@contextmanager
+def _input(path: Path) -> Iterator[BinaryIO]:
+    """Open a file, or standard input, which is set aside first: a message begins with its size."""
+    if path != _STDIN:
+        with path.open("rb") as file:
+            yield file
+        return
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as spool:
+        shutil.copyfileobj(sys.stdin.buffer, spool)
+        spool.seek(0)
+        yield spool  # type: ignore[misc]  # a BinaryIO in all but name
+
+
+def _target(path: Path | None, *, binary: bool) -> Path | BinaryIO:
+    if path is not None:
+        return path
+    if binary and sys.stdout.isatty():
+        raise ConfigurationError(
+            "this would write an encrypted file to the terminal",
+            hint="--out FILE, or --text for a message as text",
+        )
+    return sys.stdout.buffer
+
+
+def _write_text(target: Path | BinaryIO, content: bytes) -> None:
+    with replaced(target, private=True) as file:
+        file.write(content + b"\n")

@@ -1,0 +1,227 @@
+"""The life of one's own key: made, registered, rotated, unregistered, looked at."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from encrypted_parse.backup import RecoveryCode
+from encrypted_parse.cli.output import say, show
+from encrypted_parse.cli.session import (
+    JsonOption,
+    PasswordFdOption,
+    UserOption,
+    YesOption,
+    log_in,
+    read_secret,
+    require_consent,
+)
+from encrypted_parse.crypto import PrivateKey
+from encrypted_parse.directory import Card
+from encrypted_parse.e3kit import Health
+from encrypted_parse.errors import ConfigurationError
+
+KeyFdOption = Annotated[
+    int | None,
+    typer.Option(
+        "--key-fd",
+        metavar="N",
+        min=0,
+        help="Take this private key (what `keygen` prints) from a file descriptor.",
+        show_default=False,
+    ),
+]
+_STYLES = {Health.GOOD: "green", Health.ADVICE: "yellow", Health.PROBLEM: "bold red"}
+
+
+def keygen(
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Write the private key into a new file of mode 0600, not to standard output.",
+            show_default=False,
+        ),
+    ] = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key pair, without a server.
+
+    For containers and tests: `register` makes a user's keys by itself. The private key is base64
+    of PKCS#8, as E3Kit exports it. It is printed to a terminal only with --yes.
+    """
+    if out is None and sys.stdout.isatty() and not yes:
+        raise ConfigurationError(
+            "this would print a private key to the terminal",
+            hint="--out FILE writes it into a file; --yes prints it all the same",
+        )
+    key = PrivateKey.generate()
+    facts: dict[str, Any] = {
+        "public_key": key.public_key.to_base64(),
+        "key_id": key.public_key.key_id.hex(),
+    }
+    if out is None:
+        facts = {"private_key": key.to_base64(), **facts}
+    else:
+        _write_private(out, key.to_base64() + "\n")
+    show(facts, as_json=as_json)
+
+
+def register(
+    user: UserOption = None,
+    password_fd: PasswordFdOption = None,
+    recovery_code: Annotated[
+        bool | None,
+        typer.Option(
+            "--recovery-code/--no-recovery-code",
+            help="Make a recovery code and print it, or do not. Without either, you are asked.",
+            show_default=False,
+        ),
+    ] = None,
+    key_fd: KeyFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make your keys, keep the private one on this machine, publish the card.
+
+    Once per user; harmless to repeat. On another machine use `restore` instead.
+    """
+    client = log_in(user, password_fd)
+    key = _given_key(key_fd)
+    codes: list[RecoveryCode] = []
+    wanted = sys.stdin.isatty() and not as_json if recovery_code is None else recovery_code
+    card = client.e3kit.register(key, show_recovery_code=codes.append if wanted else None)
+    facts = _card_facts(card)
+    if codes and as_json:
+        facts["recovery_code"] = codes[0].text
+    show(facts, as_json=as_json)
+    if codes and not as_json:
+        show_code(codes[0])
+    elif recovery_code is None and not codes:
+        say("hint: `encrypted-parse recovery-code` makes a way back if this machine is lost")
+
+
+def whoami(
+    user: UserOption = None, password_fd: PasswordFdOption = None, as_json: JsonOption = False
+) -> None:
+    """Show the user, the published card, and whether its private key is on this machine."""
+    client = log_in(user, password_fd)
+    e3kit = client.e3kit
+    facts: dict[str, Any] = {"user_name": client.username, "user_id": client.user_id}
+    card = e3kit.find_own_card()
+    held = e3kit.local_public_keys()
+    facts["registered"] = card is not None
+    facts["private_key"] = (
+        "not on this machine"
+        if not held
+        else "on this machine"
+        if card is not None and card.public_key in held
+        else "on this machine, but not the published one"
+    )
+    facts["old_keys"] = max(0, len(held) - 1)
+    if card is not None:
+        facts |= _card_facts(card)
+    show(facts, as_json=as_json)
+
+
+def rotate(
+    user: UserOption = None,
+    password_fd: PasswordFdOption = None,
+    key_fd: KeyFdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replace your key by a new one; what was encrypted for the old one stays readable.
+
+    The old key is kept on this machine and in the key archive. Peers who know it follow without
+    asking, since it signs the new card; if it is lost, they are asked to compare numbers.
+
+    Afterwards: `backup` again, and `reseal` to encrypt your own objects for the new key.
+    """
+    client = log_in(user, password_fd)
+    show(_card_facts(client.e3kit.rotate_private_key(_given_key(key_fd))), as_json=as_json)
+    say("hint: a backup under a password still holds the old key: `encrypted-parse backup`")
+
+
+def unregister(
+    user: UserOption = None, password_fd: PasswordFdOption = None, yes: YesOption = False
+) -> None:
+    """Revoke your card, and delete your private keys from this machine.
+
+    Without a backup or a recovery code, everything that was encrypted for you is lost.
+    """
+    client = log_in(user, password_fd)
+    require_consent("Delete the private keys from this machine", yes=yes)
+    client.e3kit.unregister()
+    say("The card is revoked, and the keys are deleted.")
+
+
+def doctor(
+    user: UserOption = None, password_fd: PasswordFdOption = None, as_json: JsonOption = False
+) -> None:
+    """Tell what is missing: key, card, backup, recovery code, old keys.
+
+    Exit status 1 if something needs care at once; advice alone is 0.
+    """
+    findings = log_in(user, password_fd).e3kit.diagnose()
+    if as_json:
+        facts = [
+            {"topic": f.topic, "health": f.health.value, "message": f.message, "hint": f.hint}
+            for f in findings
+        ]
+        show({"findings": facts}, as_json=True)
+    else:
+        table = Table(show_header=False, box=None)
+        for finding in findings:
+            lines = [finding.message, *([f"hint: {finding.hint}"] if finding.hint else [])]
+            health = Text(finding.health.value, style=_STYLES[finding.health])
+            table.add_row(finding.topic, health, Text("\n".join(lines)))
+        Console().print(table)
+    if any(finding.health is Health.PROBLEM for finding in findings):
+        raise typer.Exit(1)
+
+
+def show_code(code: RecoveryCode) -> None:
+    """Print a recovery code, and what it is for."""
+    say("Your recovery code. Write it down and keep it apart from this machine:\n")
+    typer.echo(f"    {code.text}\n")
+    say("Whoever has it and your account reads everything. It is kept nowhere else.")
+
+
+def _card_facts(card: Card) -> dict[str, Any]:
+    return {
+        "user_id": card.user_id,
+        "card_id": card.card_id,
+        "key_id": card.public_key.key_id.hex(),
+        "fingerprint": fingerprint_of(card),
+        "created_at": card.created_at.isoformat(),
+    }
+
+
+def fingerprint_of(card: Card) -> str:
+    """Return the SHA-256 of a card's key in groups of eight hexadecimal digits."""
+    digits = card.public_key.long_key_id.hex()
+    return " ".join(digits[at : at + 8] for at in range(0, len(digits), 8))
+
+
+def _given_key(descriptor: int | None) -> PrivateKey | None:
+    if descriptor is None:
+        return None
+    return PrivateKey.from_base64(read_secret("Private key", "--key-fd", descriptor))
+
+
+def _write_private(path: Path, text: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise ConfigurationError(f"{path} exists already", hint="name a new file") from None
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)

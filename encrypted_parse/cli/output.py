@@ -1,0 +1,47 @@
+"""How commands speak: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import TimeRemainingColumn as _Remaining
+
+Advance = Callable[[int, int | None], None]
+_LABEL_COLUMNS = 16
+
+
+def show(facts: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print facts: names in snake_case, as JSON or as one line each."""
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    for name, value in facts.items():
+        if value is not None:
+            shown = value if isinstance(value, str) else json.dumps(value)
+            typer.echo(f"{name.replace('_', ' ') + ':':<{_LABEL_COLUMNS}} {shown}")
+
+
+def say(text: str) -> None:
+    """Print what is good to know, but no result."""
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def progress_bar(label: str, *, as_bytes: bool = False) -> Iterator[Advance]:
+    """Show a bar on standard error, if that is a terminal; yields what is told (done, of)."""
+    console = Console(stderr=True)
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    count = DownloadColumn() if as_bytes else MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), count, _Remaining())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,102 @@
+"""Who a command acts for: one Parse user, named by the environment or by options."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from encrypted_parse.client import EncryptedClient, UserClient
+from encrypted_parse.errors import ConfigurationError
+
+MAX_SECRET_BYTES = 4096
+
+UserOption = Annotated[
+    str | None,
+    typer.Option(
+        "--user",
+        "-u",
+        metavar="NAME",
+        envvar="ENCRYPTED_PARSE_USER",
+        help="Log in as this Parse user; without it, PARSE_SESSION_TOKEN is used.",
+        show_default=False,
+    ),
+]
+PasswordFdOption = Annotated[
+    int | None,
+    typer.Option(
+        "--password-fd",
+        metavar="N",
+        min=0,
+        help="Read the login password from this file descriptor, not from a prompt.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def log_in(user: str | None, password_fd: int | None) -> UserClient:
+    """Return the session that the options name.
+
+    Raises:
+        ConfigurationError: Neither a user nor a session token is given.
+        ObjectNotFoundError: Wrong name or password.
+    """
+    app = EncryptedClient.from_env()
+    token = os.environ.get("PARSE_SESSION_TOKEN")
+    if user is not None:
+        return app.log_in(user, read_secret(f"Password of {user}", "--password-fd", password_fd))
+    if token:
+        return app.become(token)
+    raise ConfigurationError("no user is named", hint="add --user NAME, or set PARSE_SESSION_TOKEN")
+
+
+def read_secret(prompt: str, option: str, descriptor: int | None, *, confirm: bool = False) -> str:
+    """Return a secret from *descriptor* or from a hidden prompt; never from the command line.
+
+    A line feed at the end of what the descriptor gives is not part of it.
+
+    Raises:
+        ConfigurationError: There is no terminal to ask on, or the descriptor gives nothing.
+    """
+    if descriptor is None:
+        if not sys.stdin.isatty():
+            raise ConfigurationError(
+                f"{prompt.lower()}: there is no terminal to ask on",
+                hint=f"give it with {option} N, from a file descriptor",
+            )
+        return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
+    try:
+        secret = _read_all(descriptor)
+    except OSError as error:
+        raise ConfigurationError(f"{option} {descriptor}: {error.strerror}") from error
+    try:
+        text = secret.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{option} {descriptor}: not UTF-8 text") from None
+    if not text or len(secret) > MAX_SECRET_BYTES:
+        raise ConfigurationError(f"{option} {descriptor}: nothing there, or too much")
+    return text
+
+
+def require_consent(question: str, *, yes: bool) -> None:
+    """Ask before something that cannot be undone.
+
+    Raises:
+        ConfigurationError: There is nobody to ask, and `--yes` is not given.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"{question}: nobody can be asked", hint="add --yes if so")
+    typer.confirm(question, abort=True, err=True)
+
+
+def _read_all(descriptor: int) -> bytes:
+    pieces = b""
+    while len(pieces) <= MAX_SECRET_BYTES and (piece := os.read(descriptor, MAX_SECRET_BYTES + 1)):
+        pieces += piece
+    return pieces
