@@ -33,6 +33,7 @@ from encrypted_parse.models import (
     acl_readers,
     encrypted,
     field,
+    group,
     only_me,
     users,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "acl_readers",
     "encrypted",
     "field",
+    "group",
     "only_me",
     "users",
 ]

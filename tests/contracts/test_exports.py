@@ -30,6 +30,7 @@ TOP_LEVEL = [
     "acl_readers",
     "encrypted",
     "field",
+    "group",
     "only_me",
     "users",
 ]
