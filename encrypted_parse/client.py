@@ -21,7 +21,12 @@ from encrypted_parse.directory import (
 )
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import ConfigurationError, NotPicklableError, TokenError
-from encrypted_parse.keystore import FileKeystore, Keystore, default_keystore_folder
+from encrypted_parse.keystore import (
+    FileKeystore,
+    Keystore,
+    default_keystore_folder,
+    keystore_from_env,
+)
 from encrypted_parse.models import (
     E3KitSealer,
     Model,
@@ -34,6 +39,13 @@ from encrypted_parse.models import (
 )
 from encrypted_parse.parse import ParseApp, ParseClient, UserSession
 from encrypted_parse.transport import RequestsTransport, RetryingTransport, Transport
+from encrypted_parse.trust import (
+    MemoryTrustStore,
+    SqliteTrustStore,
+    TrustKeeper,
+    TrustPolicy,
+    TrustStore,
+)
 
 M = TypeVar("M", bound=Model)
 
@@ -53,6 +65,9 @@ class EncryptedClient:
         service_public_key: The base64 public key that the directory signs cards with. It is
             pinned, so it has to come from you and never from the server.
         keystore: Where private keys rest. By default, files in the user's data folder.
+        trust_store: Where other users' keys are remembered. By default a file beside key files,
+            and for any other keystore memory, which forgets when the process ends.
+        trust_policy: What is done about users whose key changed: see `TrustPolicy`.
         server_deduplicates: The server has `idempotencyOptions` for ``classes/.*``, so that a
             create whose answer was lost may be repeated.
         allow_insecure_http: Allow ``http://`` to other machines. Never in production: it gives
@@ -71,6 +86,8 @@ class EncryptedClient:
         directory_url: str = VIRGIL_CLOUD_URL,
         service_public_key: str | None = None,
         keystore: Keystore | None = None,
+        trust_store: TrustStore | None = None,
+        trust_policy: TrustPolicy = TrustPolicy.TOFU,
         transport: Transport | None = None,
         server_deduplicates: bool = False,
         allow_insecure_http: bool = False,
@@ -96,6 +113,8 @@ class EncryptedClient:
         self._keystore = keystore or FileKeystore(
             default_keystore_folder(os.environ), application_id
         )
+        self._trust_store = trust_store or _trust_beside(self._keystore)
+        self._trust_policy = trust_policy
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:  # noqa: ANN401 - as __init__
@@ -103,10 +122,14 @@ class EncryptedClient:
 
         ``PARSE_SERVER_URL``, ``PARSE_APPLICATION_ID``, ``PARSE_REST_API_KEY`` (optional),
         ``VIRGIL_API_URL`` (default: Virgil Cloud), ``VIRGIL_SERVICE_PUBLIC_KEY`` (needed with
-        an own ``VIRGIL_API_URL``), ``ENCRYPTED_PARSE_KEYSTORE`` (a folder for key files).
+        an own ``VIRGIL_API_URL``), ``ENCRYPTED_PARSE_KEYSTORE`` (a folder for key files),
+        ``ENCRYPTED_PARSE_KEYSTORE_PASSPHRASE_FILE`` (a file with the passphrase that protects
+        them), ``ENCRYPTED_PARSE_PRIVATE_KEYS`` (keys for containers, in place of files),
+        ``ENCRYPTED_PARSE_TRUST`` (a file for remembered keys), ``ENCRYPTED_PARSE_TRUST_POLICY``
+        (tofu, strict or log).
 
         Raises:
-            ConfigurationError: A variable is missing.
+            ConfigurationError: A variable is missing, or cannot be right.
         """
         variables = os.environ if environ is None else environ
         settings: dict[str, Any] = {
@@ -121,9 +144,12 @@ class EncryptedClient:
                     f"the environment variable {_VARIABLES[parameter]} is not set",
                     hint="`encrypted-parse dev` prints the values of a local server",
                 )
-        folder = variables.get("ENCRYPTED_PARSE_KEYSTORE")
-        if folder and "keystore" not in settings:
-            settings["keystore"] = FileKeystore(folder, settings["application_id"])
+        if "keystore" not in settings:
+            settings["keystore"] = keystore_from_env(variables, settings["application_id"])
+        if variables.get("ENCRYPTED_PARSE_TRUST") and "trust_store" not in settings:
+            settings["trust_store"] = SqliteTrustStore(variables["ENCRYPTED_PARSE_TRUST"])
+        if "trust_policy" not in settings:
+            settings["trust_policy"] = _policy(variables.get("ENCRYPTED_PARSE_TRUST_POLICY"))
         return cls(**settings)
 
     def sign_up(self, username: str, password: str, **fields: Any) -> UserClient:  # noqa: ANN401 - any columns
@@ -158,7 +184,8 @@ class EncryptedClient:
         )
         service = ServiceClient(self._directory_url, self._transport, tokens)
         directory = CachingDirectory(client)
-        e3kit = E3Kit(session.user_id, directory, self._keystore, service=service)
+        keeper = TrustKeeper(session.user_id, self._trust_store, self._trust_policy)
+        e3kit = E3Kit(session.user_id, directory, self._keystore, service=service, trust=keeper)
         return UserClient(session, parse, e3kit)
 
     def __repr__(self) -> str:
@@ -254,6 +281,21 @@ _VARIABLES = {
     "directory_url": "VIRGIL_API_URL",
     "service_public_key": "VIRGIL_SERVICE_PUBLIC_KEY",
 }
+
+
+def _trust_beside(keystore: Keystore) -> TrustStore:
+    if isinstance(keystore, FileKeystore):
+        return SqliteTrustStore(keystore.folder / "trust.sqlite")
+    return MemoryTrustStore()
+
+
+def _policy(name: str | None) -> TrustPolicy:
+    try:
+        return TrustPolicy(name or "tofu")
+    except ValueError as error:
+        raise ConfigurationError(
+            f"ENCRYPTED_PARSE_TRUST_POLICY is {name!r}", hint="it is tofu, strict or log"
+        ) from error
 
 
 def _fetch_token(parse: ParseClient) -> str:

@@ -45,7 +45,10 @@ under "Raises:" of that call.
     │   ├── MultipleCardsError
     │   ├── NotRegisteredError
     │   ├── RecipientsNotRegisteredError
-    │   └── TokenError
+    │   ├── SafetyNumberMismatchError
+    │   ├── TokenError
+    │   ├── TrustStoreError
+    │   └── UntrustedKeyError
     ├── TransportError
     │   ├── ConnectionFailedError
     │   ├── MalformedResponseError
@@ -351,8 +354,32 @@ class RecipientsNotRegisteredError(DirectoryError):
         self.user_ids = tuple(user_ids)
 
 
+class SafetyNumberMismatchError(DirectoryError):
+    """Two users see different numbers: somebody between them replaced a key."""
+
+
 class TokenError(DirectoryError):
     """The function `virgil-jwt` gave no usable token, or the directory refuses the token."""
+
+
+class TrustStoreError(DirectoryError):
+    """What is remembered of other users' keys cannot be read or written."""
+
+
+class UntrustedKeyError(DirectoryError):
+    """Users have keys that are not the remembered ones, or were not verified; nothing was done.
+
+    Attributes:
+        user_ids: Every such user.
+    """
+
+    def __init__(self, user_ids: Sequence[str]) -> None:
+        names = ", ".join(repr(user_id) for user_id in user_ids)
+        super().__init__(
+            f"the published key of {names} is not the one that is remembered and trusted",
+            hint="compare safety numbers with each of them, then mark_verified() or accept_key()",
+        )
+        self.user_ids = tuple(user_ids)
 
 
 # --- network --------------------------------------------------------------------------------

@@ -104,15 +104,14 @@ def verify_user(
     number = e3kit.safety_number(user_id)
     facts: dict[str, Any] = {"user_id": user_id, "safety_number": number.digits}
     if compare is not None:
-        number.compare(compare)
-        e3kit.mark_verified(user_id)
+        e3kit.mark_verified(user_id, compare)
     elif not as_json:
         typer.echo(f"{number}\n")
         if qr:
             segno.make(number.qr_text, error="m").terminal(compact=True)
         if sys.stdin.isatty():
             typer.confirm("Does the other side show the same number", abort=True, err=True)
-            e3kit.mark_verified(user_id)
+            e3kit.mark_verified(user_id, number)
         else:
             say("hint: --compare NUMBER remembers that it agrees")
     facts["trust"] = e3kit.trust_of(user_id).value

@@ -23,6 +23,7 @@ class E3Kit(KeyVerbs, BackupVerbs, HealthVerbs, MessageVerbs, FileVerbs, GroupVe
         directory: Where cards are looked up.
         keystore: Where private keys rest on this machine.
         service: Keyknox and BrainKey, for backups and groups.
+        trust: What is remembered of other users' keys, and the policy; by default in memory.
         clock: Seconds since 1970, for cards' dates.
     """
 

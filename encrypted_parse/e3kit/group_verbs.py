@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections import OrderedDict
@@ -12,6 +13,8 @@ from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card
 from encrypted_parse.e3kit.groups import Group
 from encrypted_parse.e3kit.people import PeopleVerbs
+from encrypted_parse.errors import MalformedGroupError
+from encrypted_parse.trust import TrustStore
 
 MAX_GROUPS = 1000
 MEMBERS_SECONDS = 60.0  # how long a removed member may go unnoticed by `group_members`
@@ -41,15 +44,22 @@ class GroupVerbs(PeopleVerbs):
         group.create(self._writable(members))
         return self._remember(group)
 
-    def load_group(self, group_id: str, initiator: Card) -> Group:
+    def load_group(self, group_id: str, initiator: Card, *, made_anew: bool = False) -> Group:
         """Return the group that *initiator* made and we are a member of.
+
+        Args:
+            group_id: Its id.
+            initiator: The current card of who made it.
+            made_anew: The initiator deleted the group and made it again: epochs begin anew.
 
         Raises:
             GroupNotFoundError: There is none, or we are no member.
             MalformedGroupError: A ticket is not *initiator*'s: the initiator has another key now,
-                or the service lies.
+                or the service lies; or an epoch that was seen before is gone.
         """
         group = self._group(group_id, initiator.user_id, [initiator.public_key])
+        if made_anew:
+            self._trust_store.save_epoch(self.user_id, group.initiator, group_id, -1)
         group.update()
         return self._remember(group)
 
@@ -94,7 +104,24 @@ class GroupVerbs(PeopleVerbs):
 
     def _group(self, group_id: str, initiator: str, signers: Iterable[PublicKey]) -> Group:
         keys = [*signers, *self.author_keys(initiator)]
-        return Group(group_id, initiator, keys, self._stored(), self._services.keyknox)
+        watch = functools.partial(self._watch_epoch, initiator, group_id)
+        return Group(group_id, initiator, keys, self._stored(), self._services.keyknox, watch)
+
+    @property
+    def _trust_store(self) -> TrustStore:
+        return self._directory.keeper.store
+
+    def _watch_epoch(self, initiator: str, group_id: str, epoch: int) -> None:
+        """Remember the newest epoch, also from one run to the next; never go back by itself."""
+        if initiator != self.user_id:
+            known = self._trust_store.find_epoch(self.user_id, initiator, group_id)
+            if epoch < known:
+                raise MalformedGroupError(
+                    "the newest ticket that we have seen is gone",
+                    hint="if the initiator made the group anew: load_group(..., made_anew=True)",
+                )
+            if epoch > known:
+                self._trust_store.save_epoch(self.user_id, initiator, group_id, epoch)
 
     def _remember(self, group: Group) -> Group:
         with self._groups_lock:

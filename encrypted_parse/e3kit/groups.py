@@ -8,7 +8,7 @@ of; adding one shares all older tickets, so newcomers read what was written befo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import overload
 
 from encrypted_parse.backup import KeyknoxClient, Place
@@ -47,19 +47,21 @@ class Group:
     `update` to learn of it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - made by GroupVerbs alone
         self,
         group_id: str,
         initiator: str,
         signers: Iterable[PublicKey],
         own: StoredKey,
         keyknox: KeyknoxClient,
+        watch: Callable[[int], None] | None = None,
     ) -> None:
         self.group_id = group_id
         self.initiator = initiator
         self._signers = list(dict.fromkeys(signers))
         self._user_id, self._key, self._identities = own.user_id, own.private_key, own.identities
         self._keyknox = keyknox
+        self._watch = watch or (lambda _: None)
         self._path = group_session_id(group_id).hex()
         self._session: GroupSession | None = None
         self.participants: frozenset[str] = frozenset()
@@ -180,6 +182,7 @@ class Group:
         newest = max(fetched)
         if self._session is not None and newest < self._session.newest.epoch:
             raise MalformedGroupError("the newest ticket that we have seen is gone")
+        self._watch(newest)
         self._session = GroupSession(ticket for _, ticket in fetched.values())
         self.participants = frozenset(fetched[newest][0].identities)
 

@@ -1,4 +1,4 @@
-"""E3Kit's verbs for other users: their cards."""
+"""E3Kit's verbs for other users: their cards, and whether they are theirs."""
 
 from __future__ import annotations
 
@@ -8,23 +8,34 @@ from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card
 from encrypted_parse.e3kit.verbs import Verbs
 from encrypted_parse.errors import NotRegisteredError, RecipientsNotRegisteredError
+from encrypted_parse.trust import Finding, PinLevel, SafetyNumber, TrustPolicy
 
 
 class PeopleVerbs(Verbs):
-    """What `E3Kit` knows of other users."""
+    """What `E3Kit` knows of other users.
+
+    A user's first card is remembered. A later one is used silently if the remembered key signed
+    it; else reading warns (`KeyChangedWarning`) and writing is refused until `accept_key` or
+    `mark_verified`, unless the policy is another.
+    """
 
     def find_users(
         self, user_ids: Collection[str], *, force_reload: bool = False
     ) -> dict[str, Card]:
         """Return the current card of each user.
 
-        Fifty users take one request; cards are kept for five minutes.
+        Fifty users take one request; cards are kept for five minutes. Warns of changed keys.
 
         Raises:
             NotRegisteredError: Some users have no card; lists all of them.
             MultipleCardsError: A user has several current cards.
+            UntrustedKeyError: The policy is strict, and some keys were not vouched for.
         """
         chains = self._directory.get_chains(user_ids, force=force_reload)
+        keeper = self._directory.keeper
+        if keeper.policy is TrustPolicy.STRICT:
+            keeper.require_writable(chains.values())
+        keeper.warn(chains.values())
         return {user_id: chain.head for user_id, chain in chains.items()}
 
     def prefetch(self, user_ids: Collection[str]) -> None:
@@ -38,6 +49,7 @@ class PeopleVerbs(Verbs):
 
         Raises:
             RecipientsNotRegisteredError: Some users have no card; lists all of them.
+            UntrustedKeyError: Some have another key than the trusted one; lists all of them.
             PrivateKeyNotFoundError: This machine holds no private key of the user.
         """
         own = self._own_key()
@@ -46,23 +58,71 @@ class PeopleVerbs(Verbs):
             chains = self._directory.get_chains(others)
         except NotRegisteredError as error:
             raise RecipientsNotRegisteredError(error.user_ids) from error
-        return self._recipients((chains[user_id].head for user_id in others), own)
+        self._directory.keeper.require_writable(chains.values())
+        return [*(chains[user_id].head.public_key for user_id in others), own.public_key]
 
     def author_keys(self, user_id: str) -> list[PublicKey]:
         """Return every key, current one first, that *user_id* may have signed with.
 
         A rotated key still verifies what it signed; a card's date cannot say more, since the
-        dates of rows come from the server. For ourselves, the keys of this machine.
+        dates of rows come from the server. For ourselves, the keys of this machine. For a user
+        who has left the directory, the remembered keys.
 
         Raises:
-            NotRegisteredError: The user has no card.
+            NotRegisteredError: The user has no card, and nothing is remembered.
+            UntrustedKeyError: The policy is strict, and no key was vouched for.
         """
         if user_id == self.user_id:
             stored = self._keystore.find(user_id)
             if stored is not None:
                 return self._own_signers(stored)
-        chain = self._directory.get_chains([user_id])[user_id]
-        return [card.public_key for card in chain.cards]
+        return list(self._directory.reading_keys(user_id))
 
-    def _writable(self, cards: Iterable[Card]) -> list[Card]:
-        return list(cards)
+    # --- trust ------------------------------------------------------------------------------
+
+    def trust_of(self, user_id: str) -> PinLevel | Finding:
+        """Say how far the user's published key is trusted: seen, accepted, verified, or changed.
+
+        Raises:
+            NotRegisteredError: The user has no card.
+        """
+        trusted = self._directory.get_chains([user_id], force=True)[user_id]
+        if user_id == self.user_id:
+            return PinLevel.VERIFIED
+        return trusted.finding if trusted.level is None else trusted.level
+
+    def safety_number(self, user_id: str) -> SafetyNumber:
+        """Return the number that we and the user both see, if we see each other's true keys.
+
+        Raises:
+            NotRegisteredError: The user has no card.
+            PrivateKeyNotFoundError: This machine holds no private key of ours.
+        """
+        return self._number_with(self._directory.get_chains([user_id], force=True)[user_id].head)
+
+    def mark_verified(self, user_id: str, shown: str | SafetyNumber) -> None:
+        """Remember the user's present key as compared, if *shown* is its safety number.
+
+        Raises:
+            SafetyNumberMismatchError: It is not: nothing is remembered.
+            InvalidValueError: *shown* is not a safety number.
+            NotRegisteredError: The user has no card.
+        """
+        trusted = self._directory.get_chains([user_id], force=True)[user_id]
+        digits = shown.digits if isinstance(shown, SafetyNumber) else shown
+        self._number_with(trusted.head).compare(digits)
+        self._directory.accept(trusted.chain, PinLevel.VERIFIED)
+
+    def accept_key(self, user_id: str) -> Card:
+        """Use the user's present key from now on, though nobody vouched for it; returns its card.
+
+        Raises:
+            NotRegisteredError: The user has no card.
+        """
+        trusted = self._directory.get_chains([user_id], force=True)[user_id]
+        self._directory.accept(trusted.chain, PinLevel.ACCEPTED)
+        return trusted.head
+
+    def _number_with(self, card: Card) -> SafetyNumber:
+        own = (self.user_id, self._own_key().public_key)
+        return SafetyNumber.of(own, (card.user_id, card.public_key))

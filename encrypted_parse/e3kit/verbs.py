@@ -18,22 +18,25 @@ from encrypted_parse.errors import (
     PrivateKeyNotFoundError,
 )
 from encrypted_parse.keystore import Keystore, StoredKey
+from encrypted_parse.trust import MemoryTrustStore, TrustedDirectory, TrustKeeper
 
 
 class Verbs:
     """The parts that a verb works with. Holds no state beside what keystore and directory keep."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts, the optional ones by keyword
         self,
         user_id: str,
         directory: CachingDirectory,
         keystore: Keystore,
         *,
         service: ServiceClient | None = None,
+        trust: TrustKeeper | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.user_id = user_id
-        self._directory = directory
+        keeper = trust or TrustKeeper(user_id, MemoryTrustStore())
+        self._directory = TrustedDirectory(directory, keeper)
         self._keystore = keystore
         self._clock = clock
         self._service = None if service is None else _Services(user_id, service, clock)
@@ -51,8 +54,18 @@ class Verbs:
         return self._stored().private_key
 
     def _recipients(self, cards: Iterable[Card], own: PrivateKey) -> list[PublicKey]:
-        """Return the keys to encrypt for: the cards', and our own last, as E3Kit does."""
-        return [*(card.public_key for card in cards), own.public_key]
+        """Return the keys to encrypt for: the cards', and our own last, as E3Kit does.
+
+        Raises:
+            UntrustedKeyError: A card is not its user's trusted one.
+        """
+        trusted = self._writable(cards)
+        return [*(card.public_key for card in trusted), own.public_key]
+
+    def _writable(self, cards: Iterable[Card]) -> list[Card]:
+        chosen = list(cards)
+        self._directory.require_writable(chosen)
+        return chosen
 
     def _sender_keys(
         self, stored: StoredKey, sender: Card | None, encrypted_at: dt.datetime | None
@@ -86,7 +99,8 @@ class Verbs:
         return [key.public_key for key in stored.identities]
 
     def _find_own_chain(self) -> CardChain | None:
-        return self._directory.find_chains([self.user_id], force=True).get(self.user_id)
+        found = self._directory.find_chains([self.user_id], force=True).get(self.user_id)
+        return None if found is None else found.chain
 
     @property
     def _services(self) -> _Services:

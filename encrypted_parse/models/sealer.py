@@ -14,7 +14,12 @@ from attrs import frozen
 
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.envelope import Header, from_text, to_text
-from encrypted_parse.errors import EncryptedParseError, GroupError, NotRegisteredError
+from encrypted_parse.errors import (
+    EncryptedParseError,
+    GroupError,
+    NotRegisteredError,
+    UntrustedKeyError,
+)
 from encrypted_parse.models.rules import GroupMembers, Recipient
 
 
@@ -46,6 +51,7 @@ class Sealer(Protocol):
 
         Raises:
             RecipientsNotRegisteredError: Some have no card; lists all of them.
+            UntrustedKeyError: Some have another key than the trusted one; lists all of them.
             GroupError: A group cannot be looked up.
         """
 
@@ -107,7 +113,7 @@ class E3KitSealer:
         """See `Sealer.unseal`."""
         try:
             signers = self._e3kit.author_keys(author)
-        except NotRegisteredError as error:
+        except (NotRegisteredError, UntrustedKeyError) as error:
             return dict.fromkeys(fields, error)
         unsealed: dict[str, bytes | EncryptedParseError] = {}
         sealed: dict[str, bytes] = {}

@@ -1,0 +1,124 @@
+"""The directory as one user trusts it: cached chains, each judged once."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Iterable
+
+from encrypted_parse.crypto import PublicKey
+from encrypted_parse.directory import CachingDirectory, Card, CardChain, DirectoryClient
+from encrypted_parse.errors import NotRegisteredError, UntrustedKeyError
+from encrypted_parse.trust.keeper import TrustedChain, TrustKeeper
+from encrypted_parse.trust.pins import PinLevel
+
+MAX_JUDGED = 10_000
+
+
+class TrustedDirectory:
+    """Users' chains with what may be done with them. Thread-safe.
+
+    A chain out of the cache that was judged before costs two look-ups.
+    """
+
+    def __init__(self, directory: CachingDirectory, keeper: TrustKeeper) -> None:
+        self._directory = directory
+        self.keeper = keeper
+        self._lock = threading.Lock()
+        self._judged: OrderedDict[str, TrustedChain] = OrderedDict()
+
+    @property
+    def client(self) -> DirectoryClient:
+        """The client, to publish and revoke one's own cards."""
+        return self._directory.client
+
+    def find_chains(
+        self, user_ids: Collection[str], *, force: bool = False
+    ) -> dict[str, TrustedChain]:
+        """Return the chain of each user who has one. See `CachingDirectory.find_chains`.
+
+        Raises:
+            TrustStoreError: What is remembered cannot be read or written.
+        """
+        return self._judge(self._directory.find_chains(user_ids, force=force))
+
+    def get_chains(
+        self, user_ids: Collection[str], *, force: bool = False
+    ) -> dict[str, TrustedChain]:
+        """Return the chain of every user. See `CachingDirectory.get_chains`.
+
+        Raises:
+            NotRegisteredError: Some have no card; lists all of them.
+            TrustStoreError: What is remembered cannot be read or written.
+        """
+        return self._judge(self._directory.get_chains(user_ids, force=force))
+
+    def reading_keys(self, user_id: str) -> tuple[PublicKey, ...]:
+        """Return the keys whose signatures count as the user's, and warn if the key changed.
+
+        For a user whom the directory does not know (any more), the remembered keys.
+
+        Raises:
+            NotRegisteredError: There is no card, and nothing is remembered.
+            UntrustedKeyError: The policy lets no key of the user count.
+        """
+        found = self.find_chains([user_id]).get(user_id)
+        if found is not None:
+            self.keeper.warn([found])
+            if not found.reading_keys:
+                raise UntrustedKeyError([user_id])
+            return found.reading_keys
+        keys = self.keeper.remembered_keys(user_id)
+        if not keys:
+            raise NotRegisteredError([user_id], hint="each user has to call register() once")
+        return keys
+
+    def require_writable(self, cards: Iterable[Card]) -> None:
+        """Let nothing be encrypted for a card that is not its user's trusted one. No network.
+
+        Raises:
+            UntrustedKeyError: Some are not; lists all of them.
+            TrustStoreError: What is remembered cannot be read or written.
+        """
+        judged, unknown = [], {}
+        for card in cards:
+            known = self._judged.get(card.user_id)
+            if known is not None and known.head == card:
+                judged.append(known)
+            elif card.user_id != self.keeper.owner:
+                unknown[card.user_id] = CardChain((card,))
+        if unknown:
+            judged += self.keeper.examine(unknown).values()
+        self.keeper.require_writable(judged)
+
+    def accept(self, chain: CardChain, level: PinLevel) -> None:
+        """Remember the current card of *chain* at *level*.
+
+        Raises:
+            TrustStoreError: It cannot be written.
+        """
+        self.keeper.accept(chain, level)
+        with self._lock:
+            self._judged.pop(chain.head.user_id, None)
+
+    def forget(self, user_id: str) -> None:
+        """Drop a user from the cache; what is remembered stays."""
+        self._directory.forget(user_id)
+
+    def _judge(self, chains: dict[str, CardChain]) -> dict[str, TrustedChain]:
+        with self._lock:
+            known = {user_id: self._judged.get(user_id) for user_id in chains}
+        trusted = {
+            user_id: judged
+            for user_id, judged in known.items()
+            if judged is not None and judged.chain is chains[user_id]
+        }
+        fresh = {user_id: chain for user_id, chain in chains.items() if user_id not in trusted}
+        if fresh:
+            examined = self.keeper.examine(fresh)
+            trusted |= examined
+            with self._lock:
+                self._judged |= examined
+                while len(self._judged) > MAX_JUDGED:
+                    self._judged.popitem(last=False)
+        return {user_id: trusted[user_id] for user_id in chains}

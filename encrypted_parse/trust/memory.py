@@ -1,0 +1,41 @@
+"""A trust store that ends with the process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable, Mapping
+
+from encrypted_parse.trust.pins import Pin
+
+
+class MemoryTrustStore:
+    """Remembers pins in memory: a key that was changed before this process began is not noticed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pins: dict[tuple[str, str], Pin] = {}
+        self._epochs: dict[tuple[str, str, str], int] = {}
+
+    def find(self, owner: str, user_ids: Collection[str]) -> dict[str, Pin]:
+        """See `TrustStore.find`."""
+        found = ((user_id, self._pins.get((owner, user_id))) for user_id in user_ids)
+        return {user_id: pin for user_id, pin in found if pin is not None}
+
+    def save(self, owner: str, pins: Iterable[Pin], *, replacing: Mapping[str, Pin]) -> None:
+        """See `TrustStore.save`."""
+        with self._lock:
+            for pin in pins:
+                if self._pins.get((owner, pin.user_id)) == replacing.get(pin.user_id):
+                    self._pins[owner, pin.user_id] = pin
+
+    def find_epoch(self, owner: str, initiator: str, group_id: str) -> int:
+        """See `TrustStore.find_epoch`."""
+        return self._epochs.get((owner, initiator, group_id), -1)
+
+    def save_epoch(self, owner: str, initiator: str, group_id: str, epoch: int) -> None:
+        """See `TrustStore.save_epoch`."""
+        with self._lock:
+            self._epochs[owner, initiator, group_id] = epoch
+
+    def __repr__(self) -> str:
+        return f"<MemoryTrustStore of {len(self._pins)} pins>"

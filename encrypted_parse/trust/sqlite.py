@@ -1,0 +1,156 @@
+"""A trust store in a SQLite file, for its owner alone.
+
+A connection a call: usable from threads, processes and after a fork. SQLite's journal makes each
+call whole or not at all, whenever the machine stops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from encrypted_parse.crypto import PublicKey
+from encrypted_parse.errors import KeyFormatError, TrustStoreError
+from encrypted_parse.trust.pins import Pin, PinLevel, PinnedCard
+
+SCHEMA_VERSION = 1
+BUSY_SECONDS = 10.0
+_AT_ONCE = 500  # parameters of one statement; SQLite takes at least 999
+_SCHEMA = """
+    CREATE TABLE pins (
+        owner TEXT NOT NULL, user_id TEXT NOT NULL, content TEXT NOT NULL,
+        PRIMARY KEY (owner, user_id)
+    ) WITHOUT ROWID;
+    CREATE TABLE epochs (
+        owner TEXT NOT NULL, initiator TEXT NOT NULL, group_id TEXT NOT NULL,
+        epoch INTEGER NOT NULL, PRIMARY KEY (owner, initiator, group_id)
+    ) WITHOUT ROWID;
+"""
+
+
+class SqliteTrustStore:
+    """Remembers pins in the file *path*, which is made with mode 0600 when it is first needed."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = Path(path).expanduser()
+
+    def find(self, owner: str, user_ids: Collection[str]) -> dict[str, Pin]:
+        """See `TrustStore.find`."""
+        wanted, found = list(user_ids), {}
+        with self._opened() as database:
+            for start in range(0, len(wanted), _AT_ONCE):
+                chunk = wanted[start : start + _AT_ONCE]
+                marks = ",".join("?" * len(chunk))
+                query = (
+                    f"SELECT user_id, content FROM pins WHERE owner = ? AND user_id IN ({marks})"  # noqa: S608 - marks alone
+                )
+                for user_id, content in database.execute(query, [owner, *chunk]):
+                    found[user_id] = self._read(user_id, content)
+        return found
+
+    def save(self, owner: str, pins: Iterable[Pin], *, replacing: Mapping[str, Pin]) -> None:
+        """See `TrustStore.save`."""
+        with self._opened() as database:
+            for pin in pins:
+                before = replacing.get(pin.user_id)
+                row = (owner, pin.user_id, _write(pin))
+                if before is None:
+                    database.execute("INSERT OR IGNORE INTO pins VALUES (?, ?, ?)", row)
+                else:
+                    database.execute(
+                        "UPDATE pins SET content = ?"
+                        " WHERE owner = ? AND user_id = ? AND content = ?",
+                        (row[2], owner, pin.user_id, _write(before)),
+                    )
+
+    def find_epoch(self, owner: str, initiator: str, group_id: str) -> int:
+        """See `TrustStore.find_epoch`."""
+        query = "SELECT epoch FROM epochs WHERE owner = ? AND initiator = ? AND group_id = ?"
+        with self._opened() as database:
+            row = database.execute(query, (owner, initiator, group_id)).fetchone()
+        return -1 if row is None else int(row[0])
+
+    def save_epoch(self, owner: str, initiator: str, group_id: str, epoch: int) -> None:
+        """See `TrustStore.save_epoch`."""
+        with self._opened() as database:
+            database.execute(
+                "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?)",
+                (owner, initiator, group_id, epoch),
+            )
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """Open the file for one transaction, which holds as a whole or not at all."""
+        try:
+            self._make_private()
+            with contextlib.closing(
+                sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
+            ) as database:
+                database.execute("BEGIN IMMEDIATE")
+                self._prepare(database)
+                yield database
+                database.execute("COMMIT")
+        except (OSError, sqlite3.Error) as error:
+            raise TrustStoreError(
+                f"the remembered keys in {self._path} cannot be used: {error}",
+                hint="bring back a copy of the file; without it every key is trusted anew",
+            ) from error
+
+    def _make_private(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        descriptor = os.open(self._path, flags, 0o600)
+        try:
+            status = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        if os.name != "posix":
+            return
+        if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise TrustStoreError(
+                f"{self._path} can be changed by others: what it remembers proves nothing",
+                hint="if nobody did, make it your own, with mode 0600",
+            )
+
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        [version] = database.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            for statement in _SCHEMA.split(";"):
+                database.execute(statement)
+            database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif version != SCHEMA_VERSION:
+            raise TrustStoreError(
+                f"{self._path} was written by another version of this package",
+                hint="use the newest version",
+            )
+
+    def _read(self, user_id: str, content: str) -> Pin:
+        try:
+            fields = json.loads(content)
+            cards = [
+                PinnedCard(str(card["card_id"]), PublicKey.from_base64(card["public_key"]))
+                for card in fields["cards"]
+            ]
+            if not cards:
+                raise ValueError("no card")
+            return Pin(user_id, tuple(cards), PinLevel(fields["level"]))
+        except (ValueError, KeyError, TypeError, KeyFormatError) as error:
+            raise TrustStoreError(
+                f"what {self._path} remembers of {user_id!r} is damaged",
+                hint="bring back a copy of the file",
+            ) from error
+
+    def __repr__(self) -> str:
+        return f"<SqliteTrustStore {self._path}>"
+
+
+def _write(pin: Pin) -> str:
+    cards = [
+        {"card_id": card.card_id, "public_key": card.public_key.to_base64()} for card in pin.cards
+    ]
+    return json.dumps({"level": pin.level.value, "cards": cards}, separators=(",", ":"))
