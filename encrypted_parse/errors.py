@@ -33,8 +33,11 @@ under "Raises:" of that call.
     ├── KeystoreError
     │   ├── KeystoreConflictError
     │   ├── KeystoreFileError
+    │   ├── KeystoreLockedError
     │   ├── KeystorePermissionError
-    │   └── PrivateKeyNotFoundError
+    │   ├── KeystoreReadOnlyError
+    │   ├── PrivateKeyNotFoundError
+    │   └── WrongPassphraseError
     ├── DirectoryError
     │   ├── AlreadyRegisteredError
     │   ├── CardChainError
@@ -270,12 +273,24 @@ class KeystoreFileError(KeystoreError):
     """A key file cannot be read, written or understood. The file is left as it was."""
 
 
+class KeystoreLockedError(KeystoreError):
+    """Key files are sealed and nothing opens them, or they are plain where they must not be."""
+
+
 class KeystorePermissionError(KeystoreError):
     """A key file or its folder can be read or written by others; it is not used."""
 
 
+class KeystoreReadOnlyError(KeystoreError):
+    """The keys come from the environment, which nothing can be written to."""
+
+
 class PrivateKeyNotFoundError(KeystoreError):
     """This machine holds no private key for the user."""
+
+
+class WrongPassphraseError(KeystoreError):
+    """The passphrase is not the one that the keystore is sealed with."""
 
 
 # --- directory ------------------------------------------------------------------------------

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from encrypted_parse.keystore.environment import EnvironmentKeystore
 from encrypted_parse.keystore.file import FileKeystore, default_keystore_folder
 from encrypted_parse.keystore.memory import MemoryKeystore
 from encrypted_parse.keystore.port import Keystore, StoredKey
+from encrypted_parse.keystore.protection import KeyService, Passphrase, Protection
+from encrypted_parse.keystore.settings import keystore_from_env
+from encrypted_parse.keystore.system import KeyringKeystore
 
-__all__ = ["FileKeystore", "Keystore", "MemoryKeystore", "StoredKey", "default_keystore_folder"]
+__all__ = [
+    "EnvironmentKeystore",
+    "FileKeystore",
+    "KeyService",
+    "KeyringKeystore",
+    "Keystore",
+    "MemoryKeystore",
+    "Passphrase",
+    "Protection",
+    "StoredKey",
+    "default_keystore_folder",
+    "keystore_from_env",
+]

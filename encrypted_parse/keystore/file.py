@@ -1,4 +1,4 @@
-"""A keystore in files: one per user, mode 0600, written atomically.
+"""A keystore in files: one per user, mode 0600, written atomically, sealed if you like.
 
 A crash at any point leaves the old file or the new one. A key file or folder that others may
 read or write is refused, not repaired: its keys may be known already.
@@ -7,43 +7,72 @@ read or write is refused, not repaired: its keys may be known already.
 from __future__ import annotations
 
 import base64
-import contextlib
-import hashlib
 import json
-import os
-import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NoReturn
 
-from encrypted_parse.crypto import PrivateKey
+from encrypted_parse.crypto.primitives import random_bytes
 from encrypted_parse.errors import (
-    KeyFormatError,
+    KeystoreConflictError,
     KeystoreError,
     KeystoreFileError,
-    KeystorePermissionError,
+    KeystoreLockedError,
+    NotPicklableError,
+    TamperedEnvelopeError,
+)
+from encrypted_parse.keystore import records
+from encrypted_parse.keystore.disk import (
+    delete_file,
+    file_name,
+    locked_folder,
+    read_private,
+    replace_file,
 )
 from encrypted_parse.keystore.port import StoredKey
+from encrypted_parse.keystore.protection import MASTER_KEY_BYTES, Protection, seal, unseal
 
-FORMAT_VERSION = 1
-MAX_FILE_BYTES = 16 * 1024
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_POSIX = os.name == "posix"
+FORMAT_VERSION = 2  # 1 held one key and was never sealed
+MAX_FILE_BYTES = 2 * records.MAX_RECORD_BYTES
+PROTECTION_FILE = "protection.key"
 
 
 class FileKeystore:
-    """Keeps each user's key in a file below *folder*.
+    """Keeps each user's keys in a file below *folder*.
 
     Args:
         folder: Made with mode 0700 when the first key is saved.
         application_id: The Parse app; keys of several apps never mix.
+        protection: A `Passphrase` or `KeyService` that seals the files; see `protect` for files
+            that are there already. None: the files are plain, for their owner alone.
     """
 
-    def __init__(self, folder: Path | str, application_id: str) -> None:
-        self._root = Path(folder).expanduser()
+    def __init__(
+        self, folder: Path | str, application_id: str, *, protection: Protection | None = None
+    ) -> None:
         self._application_id = application_id
-        self._folder = self._root / _file_name(application_id)
+        self._folder = Path(folder).expanduser() / file_name(application_id)
+        self._protection = protection
         self._cache: dict[str, tuple[tuple[int, ...], StoredKey]] = {}
+        self._master: tuple[tuple[int, ...], bytes] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where this app's key files are."""
+        return self._folder
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether the files are sealed, or are to be."""
+        return self._protection is not None or (self._folder / PROTECTION_FILE).exists()
+
+    def user_ids(self) -> list[str]:
+        """Return every user whose keys are here, sorted.
+
+        Raises:
+            KeystoreError: A file cannot be read, or is no key file.
+        """
+        return sorted(self._read_fields(path)["user_id"] for path in self._files())
 
     def find(self, user_id: str) -> StoredKey | None:
         """See `Keystore.find`.
@@ -51,58 +80,33 @@ class FileKeystore:
         Raises:
             KeystorePermissionError: Others may read or write the file or its folder.
             KeystoreFileError: The file cannot be read, or is not a key file of this user.
+            KeystoreLockedError: It is sealed and no protection was given, or the reverse.
+            WrongPassphraseError: It is sealed with another passphrase.
         """
         path = self._path(user_id)
-        try:
-            descriptor = os.open(path, os.O_RDONLY | _no_follow())
-        except FileNotFoundError:
+        found = read_private(path, MAX_FILE_BYTES)
+        if found is None:
             return None
-        except OSError as error:
-            raise KeystoreFileError(f"cannot read {path}: {error.strerror}") from error
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            _check_private(path, status)
-            _check_private(self._folder, self._folder.stat())
-            version = (status.st_ino, status.st_mtime_ns, status.st_size)
-            cached = self._cache.get(user_id)
-            if cached is not None and cached[0] == version:
-                return cached[1]
-            content = file.read(MAX_FILE_BYTES + 1)
-        stored = self._parse(path, user_id, content)
-        self._cache[user_id] = (version, stored)
+        cached = self._cache.get(user_id)
+        if cached is not None and cached[0] == found.version:
+            return cached[1]
+        stored = self._open(path, found.content)
+        self._cache[user_id] = (found.version, stored)
         return stored
 
     def save(self, stored: StoredKey, *, replacing: StoredKey | None = None) -> None:
         """See `Keystore.save`.
 
         Raises:
-            KeystoreError: The user has another key already.
             KeystoreFileError: The file cannot be written; what was there is still there.
         """
-        path = self._path(user_id)
-        content = json.dumps(
-            {
-                "version": FORMAT_VERSION,
-                "application_id": self._application_id,
-                "user_id": user_id,
-                "private_key": private_key.to_base64(),
-            },
-            indent=2,
-        ).encode("ascii")
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _check_private(self._folder, self._folder.stat())
-            written = _write_new(path, content)
-        except OSError as error:
-            raise KeystoreFileError(
-                f"cannot write {path}: {error.strerror}", hint="free space, or check the folder"
-            ) from error
-        if not written:
-            present = self.find(user_id)
-            if present is None or present.private_key != private_key:
-                raise KeystoreError(
-                    f"the user {user_id!r} has another key already", hint="delete it first"
-                )
+        with locked_folder(self._folder):
+            present = self.find(stored.user_id)
+            if present == stored:
+                return
+            if present != replacing:
+                raise KeystoreConflictError(stored.user_id)
+            self._write(stored, self._master_key_to_write())
 
     def delete(self, user_id: str) -> None:
         """See `Keystore.delete`.
@@ -111,33 +115,172 @@ class FileKeystore:
             KeystoreFileError: The file cannot be deleted.
         """
         self._cache.pop(user_id, None)
-        path = self._path(user_id)
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise KeystoreFileError(f"cannot delete {path}: {error.strerror}") from error
+        if self._folder.exists():
+            with locked_folder(self._folder):
+                delete_file(self._path(user_id))
+
+    def protect(self, protection: Protection) -> None:
+        """Seal every file with *protection*, in place of what they were sealed with, if anything.
+
+        A crash on the way loses nothing; call it again to go on. Copies of files that were made
+        before are as they were: plain ones stay plain, and an old copy of `protection.key` still
+        opens with the old passphrase.
+
+        Raises:
+            KeystoreError: As `find`, for each file; those before it are sealed by then.
+        """
+        with locked_folder(self._folder):
+            path = self._folder / PROTECTION_FILE
+            master = self._master_key() or random_bytes(MASTER_KEY_BYTES)
+            self._write_master_key(path, master, protection)
+            self._protection, self._master, self._cache = protection, None, {}
+            for each in self._files():
+                fields = self._read_fields(each)
+                if "sealed" not in fields:
+                    self._write(self._unsealed(each, fields, None), master)
+
+    def unprotect(self) -> None:
+        """Write every file plain again, for its owner alone. A crash on the way loses nothing.
+
+        Raises:
+            KeystoreError: As `find`, for each file.
+        """
+        with locked_folder(self._folder):
+            master = self._master_key()
+            for each in self._files():
+                fields = self._read_fields(each)
+                if "sealed" in fields:
+                    self._write(self._unsealed(each, fields, master), None)
+            delete_file(self._folder / PROTECTION_FILE)
+            self._protection, self._master, self._cache = None, None, {}
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob("*.json")) if self._folder.is_dir() else []
 
     def _path(self, user_id: str) -> Path:
-        return self._folder / f"{_file_name(user_id)}.json"
+        return self._folder / f"{file_name(user_id)}.json"
 
-    def _parse(self, path: Path, user_id: str, content: bytes) -> StoredKey:
+    def _read_fields(self, path: Path) -> dict[str, Any]:
+        found = read_private(path, MAX_FILE_BYTES)
+        return self._parse(path, b"" if found is None else found.content)
+
+    def _parse(self, path: Path, content: bytes) -> dict[str, Any]:
+        """Return the fields of a key file of this app, whose name is right for its user."""
         try:
             if len(content) > MAX_FILE_BYTES:
                 raise ValueError("too long")
             fields = json.loads(content)
-            expected = (FORMAT_VERSION, self._application_id, user_id)
-            if (fields["version"], fields["application_id"], fields["user_id"]) != expected:
-                raise ValueError("another key's file")
-            return StoredKey(user_id, PrivateKey.from_base64(fields["private_key"]))
-        except (ValueError, KeyError, TypeError, AttributeError, KeyFormatError):
+            version, user_id = fields["version"], fields["user_id"]
+            if version not in {1, FORMAT_VERSION} or self._path(user_id) != path:
+                raise ValueError("another version, or another user's file")
+            if fields["application_id"] != self._application_id:
+                raise ValueError("another app's file")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             # `from None`: the cause may quote the file.
-            raise KeystoreFileError(
-                f"{path} is damaged or belongs to another user or app",
-                hint="bring back a copy of the file; it was left as it is",
+            raise _damaged(path) from None
+        return dict(fields)
+
+    def _open(self, path: Path, content: bytes) -> StoredKey:
+        fields = self._parse(path, content)
+        if "sealed" not in fields and self.is_protected:
+            raise KeystoreLockedError(
+                f"{path} is not sealed, but this keystore is",
+                hint="if you put it there, or sealing was cut short, call protect() again",
+            )
+        return self._unsealed(path, fields, self._master_key())
+
+    def _unsealed(self, path: Path, fields: dict[str, Any], master: bytes | None) -> StoredKey:
+        user_id = fields["user_id"]
+        try:
+            if "sealed" not in fields:
+                return records.from_fields(user_id, fields)
+            if master is None:
+                raise KeystoreFileError(
+                    f"{path} is sealed, but {PROTECTION_FILE} beside it is gone",
+                    hint="bring back a copy of that file",
+                )
+            sealed = base64.b64decode(fields["sealed"].encode("ascii"), validate=True)
+            context = self._context("user", user_id)
+            return records.from_bytes(user_id, unseal(master, sealed, context))
+        except (ValueError, AttributeError, TamperedEnvelopeError):
+            raise _damaged(path) from None
+
+    def _write(self, stored: StoredKey, master: bytes | None) -> None:
+        content = {
+            "version": FORMAT_VERSION,
+            "application_id": self._application_id,
+            "user_id": stored.user_id,
+        }
+        if master is None:
+            content |= records.to_fields(stored)
+        else:
+            context = self._context("user", stored.user_id)
+            sealed = seal(master, records.to_bytes(stored), context)
+            content["sealed"] = _text(sealed)
+        replace_file(self._path(stored.user_id), _json(content))
+
+    def _master_key(self) -> bytes | None:
+        """Return what records are sealed with; None if no protection was written yet."""
+        path = self._folder / PROTECTION_FILE
+        found = read_private(path, MAX_FILE_BYTES)
+        if found is None:
+            return None
+        if self._protection is None:
+            raise KeystoreLockedError(
+                f"the keystore {self._folder} is sealed",
+                hint="give its passphrase: FileKeystore(..., protection=Passphrase(...))",
+            )
+        if self._master is not None and self._master[0] == found.version:
+            return self._master[1]
+        try:
+            fields = json.loads(found.content)
+            if not isinstance(fields, dict) or fields["version"] != 1:
+                raise ValueError("another version")
+            check = base64.b64decode(fields["check"], validate=True)
+            master = self._protection.unwrap(fields["wrapped"], self._context("master key"))
+            unseal(master, check, self._context("check"))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise _damaged(path) from None
+        except TamperedEnvelopeError:
+            raise KeystoreLockedError(
+                f"what unwraps {path} gives another key than the one that wrapped it",
+                hint="is it the same key of the same service?",
             ) from None
+        self._master = (found.version, master)
+        return master
+
+    def _master_key_to_write(self) -> bytes | None:
+        """Return what records are to be sealed with; the first time, make it."""
+        master = self._master_key()
+        if master is not None or self._protection is None:
+            return master
+        if self._files():
+            raise KeystoreLockedError(
+                f"the files in {self._folder} are not sealed",
+                hint="call protect() once, which seals them",
+            )
+        master = random_bytes(MASTER_KEY_BYTES)
+        self._write_master_key(self._folder / PROTECTION_FILE, master, self._protection)
+        return master
+
+    def _write_master_key(self, path: Path, master: bytes, protection: Protection) -> None:
+        content = {
+            "version": 1,
+            "wrapped": protection.wrap(master, self._context("master key")),
+            # A key service may answer with anything; nothing is sealed with a wrong master key.
+            "check": _text(seal(master, b"", self._context("check"))),
+        }
+        replace_file(path, _json(content))
+
+    def _context(self, *what: str) -> bytes:
+        """Return what ties sealed bytes to their place."""
+        return _json(["encrypted_parse keystore", FORMAT_VERSION, self._application_id, *what])
 
     def __repr__(self) -> str:
         return f"<FileKeystore {self._folder}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklableError("a keystore is not written into pickles")
 
 
 def default_keystore_folder(environ: Mapping[str, str]) -> Path:
@@ -147,61 +290,16 @@ def default_keystore_folder(environ: Mapping[str, str]) -> Path:
     return root / "encrypted_parse" / "keys"
 
 
-def _file_name(identifier: str) -> str:
-    """Return a name that cannot leave the folder and that no two identifiers share.
-
-    Base32, since some file systems do not tell upper case from lower; a digest where that gets
-    too long.
-    """
-    encoded = identifier.encode("utf-8", "surrogatepass")
-    longest = 100
-    if len(encoded) > longest:
-        return "sha256-" + hashlib.sha256(encoded).hexdigest()
-    return base64.b32encode(encoded).decode("ascii").rstrip("=").lower() or "empty"
+def _json(content: object) -> bytes:
+    return json.dumps(content, indent=2).encode("ascii")
 
 
-def _write_new(path: Path, content: bytes) -> bool:
-    """Write a file that was not there, whole or not at all; return False if it was there."""
-    descriptor, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)  # mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(name, path)  # fails if the file exists, and is atomic
-        except FileExistsError:
-            return False
-        _sync_folder(path.parent)
-        return True
-    finally:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the new name itself survive a power loss."""
-    if not _POSIX:
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _check_private(path: Path, status: os.stat_result) -> None:
-    if not _POSIX:
-        return
-    if status.st_uid != os.geteuid():
-        raise KeystorePermissionError(f"{path} belongs to another user of this machine")
-    if status.st_mode & _OTHERS:
-        mode = stat.S_IMODE(status.st_mode)
-        raise KeystorePermissionError(
-            f"{path} has mode {mode:04o}: others can reach private keys",
-            hint="if nobody did, `chmod -R go-rwx` it; else register with new keys",
-        )
-
-
-def _no_follow() -> int:
-    return getattr(os, "O_NOFOLLOW", 0)
+def _damaged(path: Path) -> KeystoreError:
+    return KeystoreFileError(
+        f"{path} is damaged or belongs to another user or app",
+        hint="bring back a copy of the file; it was left as it is",
+    )

@@ -11,7 +11,6 @@ from attrs import frozen
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card, CardChain
 
-
 MAX_CARDS = 400  # what is kept of one user; the companion serves up to 200
 
 

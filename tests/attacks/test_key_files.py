@@ -14,15 +14,16 @@ from encrypted_parse.errors import (
     KeystoreFileError,
     KeystorePermissionError,
 )
-from encrypted_parse.keystore import FileKeystore
+from encrypted_parse.keystore import FileKeystore, StoredKey
 
 KEY = PrivateKey.generate()
+ALWAYS = {"mfyha", ".lock"}  # the folder of the app "app", and the lock, which is empty
 
 
 def saved(folder: Path, user_id: str = "alice") -> tuple[FileKeystore, Path]:
     """Return a keystore with one key, and its file."""
     keystore = FileKeystore(folder / "keys", "app")
-    keystore.save(user_id, KEY)
+    keystore.save(StoredKey(user_id, KEY))
     [file] = (folder / "keys").rglob("*.json")
     return keystore, file
 
@@ -65,7 +66,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
         keystore.find("alice")
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"version": 2}', b"x" * 20_000])
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"version": 3}', b"x" * 200_000])
 def test_a_damaged_file_is_an_error_and_is_left(tmp_path: Path, content: bytes) -> None:
     """Damage is said, and nothing is overwritten: a copy may be elsewhere."""
     keystore, file = saved(tmp_path)
@@ -73,7 +74,7 @@ def test_a_damaged_file_is_an_error_and_is_left(tmp_path: Path, content: bytes) 
     with pytest.raises(KeystoreFileError):
         keystore.find("alice")
     with pytest.raises(KeystoreError):
-        keystore.save("alice", PrivateKey.generate())
+        keystore.save(StoredKey("alice", PrivateKey.generate()))
     assert file.read_bytes() == content
 
 
@@ -81,14 +82,14 @@ def test_another_key_is_never_overwritten(tmp_path: Path) -> None:
     """Saving a second key of a user is refused; the first stays."""
     keystore, _ = saved(tmp_path)
     with pytest.raises(KeystoreError):
-        keystore.save("alice", PrivateKey.generate())
-    keystore.save("alice", KEY)
+        keystore.save(StoredKey("alice", PrivateKey.generate()))
+    keystore.save(StoredKey("alice", KEY))
     found = keystore.find("alice")
     assert found is not None
     assert found.private_key == KEY
 
 
-@pytest.mark.parametrize("step", ["write", "fsync", "link"])
+@pytest.mark.parametrize("step", ["write", "fsync", "replace"])
 def test_a_failure_at_any_step_leaves_no_half_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -104,8 +105,8 @@ def test_a_failure_at_any_step_leaves_no_half_file(
         else:
             patched.setattr(os, step, fail)
         with pytest.raises(EncryptedParseError) as caught:
-            keystore.save("alice", KEY)
+            keystore.save(StoredKey("alice", KEY))
     assert KEY.to_base64() not in str(caught.value)
-    assert not [path for path in (tmp_path / "keys").rglob("*") if path.is_file()]
-    keystore.save("alice", KEY)
+    assert not [path for path in (tmp_path / "keys").rglob("*") if path.name not in ALWAYS]
+    keystore.save(StoredKey("alice", KEY))
     assert keystore.find("alice") is not None

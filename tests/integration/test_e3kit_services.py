@@ -355,7 +355,7 @@ def test_derived_passwords(e3kit: NpmPeer) -> None:
 def test_old_keys_in_a_backup(
     make_device: MakeDevice, make_user: MakeUser, app: EncryptedClient, name: str | None
 ) -> None:
-    """Python's old keys lie beside E3Kit's entry; E3Kit restores the current key, and keeps them."""
+    """Old keys lie beside E3Kit's entry; E3Kit restores the current key, and keeps them."""
     alice, bob = make_user(), make_user()
     card = alice.e3kit.find_users([bob.user_id])[bob.user_id]
     first = bob.e3kit.auth_encrypt("first", bob.e3kit.find_users([alice.user_id]).values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from attrs import define, field, frozen
@@ -29,7 +30,6 @@ from encrypted_parse.errors import (
     NoBackupError,
     NotRegisteredError,
     PrivateKeyNotFoundError,
-    RecoveryCodeError,
 )
 from encrypted_parse.transport import HttpRequest
 
@@ -152,10 +152,8 @@ class KeyLife(RuleBasedStateMachine):
             self.service.after = stop
         else:
             self.service.before = stop
-        try:
+        with contextlib.suppress(PowerLossError):
             self.e3kits[user].rotate_private_key()
-        except PowerLossError:
-            pass
         self.service.before = self.service.after = lambda _: None
         self.e3kits[user] = self._start(user)
         if self.e3kits[user]._stored().next_key is not None:

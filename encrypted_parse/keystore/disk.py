@@ -1,0 +1,164 @@
+"""Files that one user of the machine owns alone, replaced whole or not at all."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+from attrs import frozen
+
+from encrypted_parse.errors import KeystoreFileError, KeystorePermissionError
+
+LOCK_SECONDS = 20.0
+_LOCK_NAME = ".lock"
+_NEW_PREFIX = ".new-"
+_LONGEST_NAME_BYTES = 100
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_POSIX = os.name == "posix"
+
+
+@frozen
+class FileContent:
+    """What a file held, and what tells that version of it from any other."""
+
+    version: tuple[int, ...]
+    content: bytes
+
+
+def file_name(identifier: str) -> str:
+    """Return a name that cannot leave its folder and that no two identifiers share.
+
+    Base32, since some file systems do not tell upper case from lower; a digest where that gets
+    too long.
+    """
+    encoded = identifier.encode("utf-8", "surrogatepass")
+    if len(encoded) > _LONGEST_NAME_BYTES:
+        return "sha256-" + hashlib.sha256(encoded).hexdigest()
+    return base64.b32encode(encoded).decode("ascii").rstrip("=").lower() or "empty"
+
+
+def read_private(path: Path, limit_bytes: int) -> FileContent | None:
+    """Return a file's content, at most *limit_bytes* and one; None if it is not there.
+
+    Raises:
+        KeystorePermissionError: Others may read or write it, or its folder.
+        KeystoreFileError: It cannot be read, or is a symbolic link.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise KeystoreFileError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            _check_private(path, status)
+            _check_private(path.parent, path.parent.stat())
+            version = (status.st_ino, status.st_mtime_ns, status.st_size)
+            return FileContent(version, file.read(limit_bytes + 1))
+    except OSError as error:
+        raise KeystoreFileError(f"cannot read {path}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Hold *folder*, made with mode 0700 if it is not there, against every other writer.
+
+    Raises:
+        KeystorePermissionError: Others may read or write it.
+        KeystoreFileError: It cannot be made or written, or another program holds it for longer
+            than 20 seconds.
+    """
+    with _translated(folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _check_private(folder, folder.stat())
+        lock = filelock.FileLock(folder / _LOCK_NAME, timeout=LOCK_SECONDS, mode=0o600)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise KeystoreFileError(
+                f"another program has been writing in {folder} for {LOCK_SECONDS:.0f} s",
+                hint="look for one that hangs, and try again",
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file, mode 0600, whole or not at all; the caller holds its folder.
+
+    Returns once it would survive a loss of power.
+
+    Raises:
+        KeystoreFileError: It cannot be written; what was there is still there.
+    """
+    with _translated(path):
+        for leftover in path.parent.glob(f"{_NEW_PREFIX}*"):  # of a program that was killed here
+            leftover.unlink(missing_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=_NEW_PREFIX, dir=path.parent)  # mode 0600
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)  # noqa: PTH105 - the call whose place in time counts
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)  # noqa: PTH108 - as above
+            raise
+        _sync_folder(path.parent)
+
+
+def delete_file(path: Path) -> None:
+    """Delete a file for good, if it is there; the caller holds its folder.
+
+    Raises:
+        KeystoreFileError: It cannot be deleted.
+    """
+    with _translated(path):
+        path.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise KeystoreFileError(
+            f"cannot write {path}: {error.strerror}", hint="free space, or check the folder"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name itself survive a loss of power."""
+    if not _POSIX:
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _check_private(path: Path, status: os.stat_result) -> None:
+    if not _POSIX:
+        return
+    if status.st_uid != os.geteuid():
+        raise KeystorePermissionError(f"{path} belongs to another user of this machine")
+    if status.st_mode & _OTHERS:
+        mode = stat.S_IMODE(status.st_mode)
+        raise KeystorePermissionError(
+            f"{path} has mode {mode:04o}: others can reach private keys",
+            hint="if nobody did, `chmod -R go-rwx` it; else register with new keys",
+        )

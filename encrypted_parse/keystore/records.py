@@ -1,0 +1,63 @@
+"""One user's keys as JSON: what key files, keyrings and sealed records hold inside."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from encrypted_parse.crypto import PrivateKey
+from encrypted_parse.errors import KeyFormatError
+from encrypted_parse.keystore.port import MAX_OLD_KEYS, StoredKey
+
+MAX_RECORD_BYTES = 64 * 1024  # 200 old keys are 14 KiB
+
+
+def to_fields(stored: StoredKey) -> dict[str, Any]:
+    """Return the **secret** fields of a record."""
+    fields: dict[str, Any] = {"private_key": stored.private_key.to_base64()}
+    if stored.old_keys:
+        fields["old_keys"] = [key.to_base64() for key in stored.old_keys]
+    if stored.next_key is not None:
+        fields["next_key"] = stored.next_key.to_base64()
+    return fields
+
+
+def from_fields(user_id: str, fields: dict[str, Any]) -> StoredKey:
+    """Read what `to_fields` wrote.
+
+    Raises:
+        ValueError: It is something else. The message quotes nothing.
+    """
+    try:
+        old, following = fields.get("old_keys", []), fields.get("next_key")
+        if not isinstance(old, list) or len(old) > MAX_OLD_KEYS:
+            raise ValueError("not a list of old keys")
+        return StoredKey(
+            user_id,
+            PrivateKey.from_base64(fields["private_key"]),
+            tuple(PrivateKey.from_base64(text) for text in old),
+            None if following is None else PrivateKey.from_base64(following),
+        )
+    except (KeyFormatError, KeyError, AttributeError, TypeError):
+        # `from None`: the cause may quote the record.
+        raise ValueError("not a record of keys") from None
+
+
+def to_bytes(stored: StoredKey) -> bytes:
+    """Return the **secret** record as JSON."""
+    return json.dumps(to_fields(stored), separators=(",", ":")).encode("ascii")
+
+
+def from_bytes(user_id: str, content: bytes) -> StoredKey:
+    """Read what `to_bytes` wrote.
+
+    Raises:
+        ValueError: It is something else. The message quotes nothing.
+    """
+    try:
+        fields = json.loads(content) if len(content) <= MAX_RECORD_BYTES else None
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise ValueError("not a record of keys")  # noqa: TRY004 - a parser
+    return from_fields(user_id, fields)

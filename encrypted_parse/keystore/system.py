@@ -1,0 +1,112 @@
+"""A keystore in the operating system's keyring (extra `keyring`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from encrypted_parse.errors import (
+    ConfigurationError,
+    KeystoreConflictError,
+    KeystoreError,
+    MissingExtraError,
+    NotPicklableError,
+)
+from encrypted_parse.keystore import records
+from encrypted_parse.keystore.disk import file_name, locked_folder
+from encrypted_parse.keystore.port import StoredKey
+
+if TYPE_CHECKING:
+    from keyring.backend import KeyringBackend
+
+_UNSAFE = ("keyring.backends.fail", "keyring.backends.null", "keyrings.alt")
+
+
+class KeyringKeystore:
+    """Keeps keys in Keychain, Credential Locker, Secret Service or KWallet.
+
+    A keyring knows no "replace if unchanged", so programs of this user take turns by a lock in
+    *lock_folder*. What was written is read again before it counts as kept.
+
+    Args:
+        application_id: The Parse app; keys of several apps never mix.
+        lock_folder: For the lock alone.
+        backend: A backend of the package `keyring`; by default, what it chooses here.
+
+    Raises:
+        MissingExtraError: The extra `keyring` is not installed.
+        ConfigurationError: There is no keyring here, or one that keeps keys in the open.
+    """
+
+    def __init__(
+        self, application_id: str, lock_folder: Path, *, backend: KeyringBackend | None = None
+    ) -> None:
+        try:
+            import keyring  # noqa: PLC0415 - an extra
+            from keyring.errors import KeyringError  # noqa: PLC0415
+        except ImportError:
+            raise MissingExtraError("keyring", "the system's keyring") from None
+        self._backend = keyring.get_keyring() if backend is None else backend
+        self._errors = KeyringError
+        self._service = f"encrypted_parse:{application_id}"
+        self._lock_folder = lock_folder / file_name(application_id)
+        name = type(self._backend).__module__
+        if name.startswith(_UNSAFE):
+            raise ConfigurationError(
+                f"the keyring {name} does not keep secrets",
+                hint="use FileKeystore with a passphrase, or install a real keyring",
+            )
+
+    def find(self, user_id: str) -> StoredKey | None:
+        """See `Keystore.find`."""
+        try:
+            text = self._backend.get_password(self._service, user_id)
+        except self._errors as error:
+            raise self._failed("read", error) from None
+        if text is None:
+            return None
+        try:
+            return records.from_bytes(user_id, text.encode("utf-8"))
+        except ValueError:
+            raise KeystoreError(
+                f"the keyring's entry for {user_id!r} is not a record of keys",
+                hint="it was left as it is; restore a backup on another machine first",
+            ) from None
+
+    def save(self, stored: StoredKey, *, replacing: StoredKey | None = None) -> None:
+        """See `Keystore.save`."""
+        with locked_folder(self._lock_folder):
+            present = self.find(stored.user_id)
+            if present == stored:
+                return
+            if present != replacing:
+                raise KeystoreConflictError(stored.user_id)
+            try:
+                text = records.to_bytes(stored).decode("ascii")
+                self._backend.set_password(self._service, stored.user_id, text)
+            except self._errors as error:
+                raise self._failed("write", error) from None
+            if self.find(stored.user_id) != stored:
+                raise KeystoreError("the keyring did not keep what was written")
+
+    def delete(self, user_id: str) -> None:
+        """See `Keystore.delete`."""
+        with locked_folder(self._lock_folder):
+            try:
+                if self._backend.get_password(self._service, user_id) is not None:
+                    self._backend.delete_password(self._service, user_id)
+            except self._errors as error:
+                raise self._failed("delete", error) from None
+
+    def _failed(self, verb: str, error: Exception) -> KeystoreError:
+        # Only the kind: a backend's message may quote what it was given.
+        return KeystoreError(
+            f"the keyring refused to {verb} ({type(error).__name__})",
+            hint="is it unlocked? On Windows an entry holds 2,560 bytes: about 15 old keys",
+        )
+
+    def __repr__(self) -> str:
+        return f"<KeyringKeystore {self._service}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklableError("a keystore is not written into pickles")
