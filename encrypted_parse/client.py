@@ -117,16 +117,32 @@ class EncryptedClient:
         self._trust_policy = trust_policy
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:  # noqa: ANN401 - as __init__
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        ask_passphrase: Callable[[], str] | None = None,
+        **overrides: Any,  # noqa: ANN401 - as __init__
+    ) -> Self:
         """Read the settings from environment variables; keyword arguments win.
 
         ``PARSE_SERVER_URL``, ``PARSE_APPLICATION_ID``, ``PARSE_REST_API_KEY`` (optional),
         ``VIRGIL_API_URL`` (default: Virgil Cloud), ``VIRGIL_SERVICE_PUBLIC_KEY`` (needed with
-        an own ``VIRGIL_API_URL``), ``ENCRYPTED_PARSE_KEYSTORE`` (a folder for key files),
-        ``ENCRYPTED_PARSE_KEYSTORE_PASSPHRASE_FILE`` (a file with the passphrase that protects
-        them), ``ENCRYPTED_PARSE_PRIVATE_KEYS`` (keys for containers, in place of files),
+        an own ``VIRGIL_API_URL``).
+
+        ``ENCRYPTED_PARSE_KEYSTORE`` (a folder for key files, or ``keyring`` for the system's),
+        ``ENCRYPTED_PARSE_KEYSTORE_PASSPHRASE_FILE`` (a file with the passphrase that the files are
+        sealed with), ``ENCRYPTED_PARSE_PRIVATE_KEYS`` or ``ENCRYPTED_PARSE_PRIVATE_KEYS_FILE``
+        (keys for containers, see `EnvironmentKeystore`, in place of any other).
+
         ``ENCRYPTED_PARSE_TRUST`` (a file for remembered keys), ``ENCRYPTED_PARSE_TRUST_POLICY``
         (tofu, strict or log).
+
+        Args:
+            environ: The variables; by default, this process's.
+            ask_passphrase: Called if key files are sealed and no variable gives the passphrase,
+                e.g. `getpass.getpass`.
+            overrides: As of `EncryptedClient`.
 
         Raises:
             ConfigurationError: A variable is missing, or cannot be right.
@@ -145,7 +161,9 @@ class EncryptedClient:
                     hint="`encrypted-parse dev` prints the values of a local server",
                 )
         if "keystore" not in settings:
-            settings["keystore"] = keystore_from_env(variables, settings["application_id"])
+            settings["keystore"] = keystore_from_env(
+                variables, settings["application_id"], ask_passphrase=ask_passphrase
+            )
         if variables.get("ENCRYPTED_PARSE_TRUST") and "trust_store" not in settings:
             settings["trust_store"] = SqliteTrustStore(variables["ENCRYPTED_PARSE_TRUST"])
         if "trust_policy" not in settings:

@@ -13,6 +13,7 @@ from encrypted_parse.cli.dev import dev
 from encrypted_parse.cli.files import decrypt, encrypt, inspect
 from encrypted_parse.cli.guard import guard, schema
 from encrypted_parse.cli.keys import doctor, keygen, register, rotate, unregister, whoami
+from encrypted_parse.cli.keystore import keystore
 from encrypted_parse.cli.objects import reseal
 from encrypted_parse.cli.people import fingerprint, verify_user, whois
 from encrypted_parse.cli.recovery import (
@@ -38,6 +39,7 @@ for panel, commands in {
 }.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
+app.add_typer(keystore, name="keystore", rich_help_panel="Your keys")
 app.add_typer(schema, name="schema", rich_help_panel="Servers")
 app.add_typer(guard, name="guard", rich_help_panel="Servers")
 

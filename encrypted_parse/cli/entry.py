@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import warnings
 
 from encrypted_parse.errors import EncryptedParseError, MissingExtraError
 
 
 def main() -> None:
     """Run `encrypted-parse`. Errors end it with `error:` and `hint:` lines and status 1."""
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     try:
         if any(importlib.util.find_spec(name) is None for name in ("typer", "rich", "segno")):
             raise MissingExtraError("cli,devserver", "the command line")
         from encrypted_parse.cli.commands import app  # noqa: PLC0415 - needs the extra
 
         app()
+    except OSError as error:  # a full disk, a closed pipe
+        place = "" if error.filename is None else f"{error.filename}: "
+        sys.stderr.write(f"error: {place}{error.strerror or error}\n")
+        sys.exit(1)
     except EncryptedParseError as error:
         sys.stderr.write(f"error: {error}\n")
         if error.hint is not None:

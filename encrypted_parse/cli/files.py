@@ -181,7 +181,11 @@ def _read_text(file: BinaryIO) -> str:
 def _input(path: Path) -> Iterator[BinaryIO]:
     """Open a file, or standard input, which is set aside first: a message begins with its size."""
     if path != _STDIN:
-        with path.open("rb") as file:
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
+        with file:
             yield file
         return
     with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as spool:

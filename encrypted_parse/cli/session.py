@@ -45,13 +45,27 @@ def log_in(user: str | None, password_fd: int | None) -> UserClient:
         ConfigurationError: Neither a user nor a session token is given.
         ObjectNotFoundError: Wrong name or password.
     """
-    app = EncryptedClient.from_env()
+    app = EncryptedClient.from_env(ask_passphrase=ask_passphrase)
     token = os.environ.get("PARSE_SESSION_TOKEN")
     if user is not None:
         return app.log_in(user, read_secret(f"Password of {user}", "--password-fd", password_fd))
     if token:
         return app.become(token)
     raise ConfigurationError("no user is named", hint="add --user NAME, or set PARSE_SESSION_TOKEN")
+
+
+def ask_passphrase() -> str:
+    """Return the passphrase of the keystore, from a hidden prompt.
+
+    Raises:
+        ConfigurationError: There is no terminal to ask on.
+    """
+    if not sys.stdin.isatty():
+        raise ConfigurationError(
+            "passphrase of the keystore: there is no terminal to ask on",
+            hint="ENCRYPTED_PARSE_KEYSTORE_PASSPHRASE_FILE names a file with it; /dev/fd/3 will do",
+        )
+    return read_secret("Passphrase of the keystore", "", None)
 
 
 def read_secret(prompt: str, option: str, descriptor: int | None, *, confirm: bool = False) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from encrypted_parse.backup import RecoveryCode
 from encrypted_parse.crypto import PrivateKey
@@ -17,6 +17,7 @@ from encrypted_parse.errors import (
     MalformedBackupError,
     NoBackupError,
     NotARecipientError,
+    NotPicklableError,
     NotRegisteredError,
     RecoveryCodeError,
 )
@@ -34,6 +35,9 @@ class DerivedPasswords(NamedTuple):
 
     def __repr__(self) -> str:
         return "<DerivedPasswords>"
+
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklableError("passwords are not written into pickles")
 
 
 def derive_passwords(password: str) -> DerivedPasswords:

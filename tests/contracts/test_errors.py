@@ -30,6 +30,7 @@ ARGUMENTS: dict[str, Any] = {
     "hint": "what to do",
     "extra": "cli",
     "feature": "the command line",
+    "user_id": "u1",
     "user_ids": ["u1", "u2"],
     "code": 101,
     "status": 400,

@@ -13,25 +13,40 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_keyring import FakeKeyring
 
 import encrypted_parse
 from encrypted_parse import EncryptedClient, MemoryKeystore, Model, encrypted, only_me
-from encrypted_parse.backup import KeyknoxClient
+from encrypted_parse.backup import KeyknoxClient, RecoveryCode
+from encrypted_parse.backup.archive import ArchivedKeys
 from encrypted_parse.client import UserClient
-from encrypted_parse.crypto import EphemeralKey, KeyType, PrivateKey, der
+from encrypted_parse.crypto import EphemeralKey, KeyType, PrivateKey, PublicKey, der
 from encrypted_parse.crypto.imports import _Algorithm, _PrivateKeyInfo
 from encrypted_parse.devserver import Database, DevServer
 from encrypted_parse.devserver.secrets import ServerSecrets
-from encrypted_parse.directory import ServiceClient, new_card, parse_card
+from encrypted_parse.directory import (
+    CachingDirectory,
+    DirectoryClient,
+    ServiceClient,
+    new_card,
+    parse_card,
+)
 from encrypted_parse.directory.tokens import Token, TokenProvider
 from encrypted_parse.e3kit import Group
+from encrypted_parse.e3kit.backups import DerivedPasswords
 from encrypted_parse.e3kit.files import FileVerbs
 from encrypted_parse.envelope import GroupSession, GroupTicket
 from encrypted_parse.envelope.signed import KeySchedule
 from encrypted_parse.envelope.stanza import StanzaWriter, WrappedContentKey
 from encrypted_parse.errors import EncryptedParseError
-from encrypted_parse.keystore import FileKeystore
-from encrypted_parse.keystore.port import StoredKey
+from encrypted_parse.keystore import (
+    EnvironmentKeystore,
+    FileKeystore,
+    KeyringKeystore,
+    KeyService,
+    Passphrase,
+    StoredKey,
+)
 from encrypted_parse.parse import BatchOperation, ParseApp, ParseClient, UserSession
 from encrypted_parse.transport import FakeTransport, HttpRequest, HttpResponse
 from encrypted_parse.virgil_crypto import KeyPair
@@ -41,10 +56,12 @@ ROOT = Path(encrypted_parse.__file__).parent
 SEED = b"canary-seed-of-thirty-two-bytes!"
 TEXT = "canary-in-text"
 KEY = PrivateKey(KeyType.ED25519, SEED)
+CODE = RecoveryCode(SEED[:20])
 PUBLIC_KEY = PrivateKey(KeyType.ED25519, bytes(32)).public_key.to_base64()
 # Every spelling that a secret of this file could turn up in. The seed is the end of the key's
 # encoding, and begins inside one of base64's groups, so the whole text form is looked for.
 CANARIES = (b"canary", SEED.hex().encode(), KEY.to_base64().encode(), KEY.to_bytes())
+CANARIES += (CODE.text.encode(),)
 
 
 class Note(Model):
@@ -95,6 +112,28 @@ def _file_keystore(folder: Path) -> FileKeystore:
     return keystore
 
 
+def _sealed_keystore(folder: Path) -> FileKeystore:
+    keystore = FileKeystore(folder, "app", protection=Passphrase(TEXT))
+    keystore.save(StoredKey("u1", KEY))
+    return keystore
+
+
+def _keyring_keystore(folder: Path) -> KeyringKeystore:
+    backend = FakeKeyring()
+    keystore = KeyringKeystore("app", folder, backend=backend)
+    keystore.save(StoredKey("u1", KEY))
+    return keystore
+
+
+def _client_directory() -> CachingDirectory:
+    service_key = PublicKey.from_base64(PUBLIC_KEY)
+    return CachingDirectory(
+        DirectoryClient(
+            "https://directory.invalid", _transport(), _token_provider(), service_key=service_key
+        )
+    )
+
+
 def _token_provider() -> TokenProvider:
     provider = TokenProvider(lambda: TEXT)
     provider._token = Token(TEXT, "u1", 0)
@@ -104,7 +143,8 @@ def _token_provider() -> TokenProvider:
 def _group() -> Group:
     card = parse_card(new_card("u1", KEY, dt.datetime(2026, 1, 1, tzinfo=dt.UTC)), service_key=None)
     service = ServiceClient("https://service.invalid", _transport(), _token_provider())
-    group = Group("a group of ours", card, ("u1", KEY), KeyknoxClient(service))
+    own = StoredKey("u1", KEY)
+    group = Group("a group of ours", card, [KEY.public_key], own, KeyknoxClient(service))
     group._session = GroupSession([GroupTicket(bytes(32), 0, SEED)])
     return group
 
@@ -152,11 +192,14 @@ def _dev_server(folder: Path) -> DevServer:
 
 # Every class that holds a secret or a decrypted value, filled with canaries.
 HOLDERS: dict[str, Callable[[Path], object]] = {
+    "ArchivedKeys": lambda _: ArchivedKeys((KEY,), None, None),
     "BatchOperation": lambda _: BatchOperation("POST", "/1/classes/Note", {"body": TEXT}),
     "Database": lambda _: _database(),
+    "DerivedPasswords": lambda _: DerivedPasswords(TEXT, TEXT),
     "DevServer": _dev_server,
     "EncryptedClient": lambda _: _client(),
-    "FileVerbs": lambda _: FileVerbs(lambda: KEY),
+    "EnvironmentKeystore": lambda _: EnvironmentKeystore(f"u1:{KEY.to_base64()}"),
+    "FileVerbs": lambda _: FileVerbs("u1", _client_directory(), _memory_keystore()),
     "FileKeystore": _file_keystore,
     "HttpRequest": lambda _: HttpRequest(
         "POST", "https://parse.invalid/1", {"x-token": TEXT}, {"where": TEXT}, TEXT.encode()
@@ -167,12 +210,19 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "GroupSession": lambda _: GroupSession([GroupTicket(bytes(32), 0, SEED)]),
     "GroupTicket": lambda _: GroupTicket(bytes(32), 0, SEED),
     "KeyPair": lambda _: KeyPair(KEY, KEY.public_key),
+    "KeyService": lambda _: KeyService(
+        "name", lambda key, _context: key[::-1], lambda data, _context: data[::-1]
+    ),
     "KeySchedule": lambda _: KeySchedule(SEED),
+    "KeyringKeystore": _keyring_keystore,
     "MemoryKeystore": lambda _: _memory_keystore(),
     "Note": lambda _: Note(author_id="u1", body=TEXT),
     "ParseApp": lambda _: ParseApp("https://parse.invalid/1", "app", TEXT, master_key=TEXT),
     "ParseClient": lambda _: ParseClient(_app(), _transport(), TEXT),
+    "Passphrase": lambda _: Passphrase(TEXT),
     "PrivateKey": lambda _: KEY,
+    "RecoveryCode": lambda _: CODE,
+    "SealedKeystore": _sealed_keystore,
     "WrappedContentKey": lambda _: WrappedContentKey(KEY, bytes(32), b"", b"", b""),
     "_PrivateKeyInfo": lambda _: _private_key_info(),
     "ServerSecrets": lambda _: _server_secrets(),
@@ -287,9 +337,21 @@ def test_no_pickle_holds_a_secret(name: str, protocol: int, tmp_path: Path) -> N
 def _damaged_keystore(folder: Path) -> None:
     keystore = _file_keystore(folder)
     (path,) = folder.rglob("*.json")
-    path.write_text(path.read_text("utf-8").replace('"version": 1', '"version": 2'), "utf-8")
+    path.write_text(path.read_text("utf-8").replace('"version": 2', '"version": 3'), "utf-8")
     FileKeystore(folder, "app").find("u1")
     keystore.find("u1")
+
+
+def _wrong_passphrase(folder: Path) -> None:
+    _sealed_keystore(folder)
+    FileKeystore(folder, "app", protection=Passphrase(TEXT + "x")).find("u1")
+
+
+def _damaged_sealed_file(folder: Path) -> None:
+    _sealed_keystore(folder)
+    (path,) = folder.rglob("*.json")
+    path.write_text(path.read_text("utf-8").replace('"sealed": "', '"sealed": "A'), "utf-8")
+    FileKeystore(folder, "app", protection=Passphrase(TEXT)).find("u1")
 
 
 # Calls that are given a secret and refuse it.
@@ -302,8 +364,13 @@ REFUSALS: dict[str, Callable[[Path], Any]] = {
     "an answer that is not JSON": lambda _: HttpResponse(200, {}, TEXT.encode()).json(),
     "a key with a line break": lambda _: ParseApp("https://parse.invalid", "app", TEXT + "\n"),
     "a value of the wrong type": lambda _: Note(author_id="u1", body=[TEXT]),
+    "a wrong passphrase": _wrong_passphrase,
+    "a damaged sealed file": _damaged_sealed_file,
+    "keys in a variable that are none": lambda _: EnvironmentKeystore(f"u1:{KEY.to_base64()}x"),
+    "a recovery code that is mistyped": lambda _: RecoveryCode.parse(CODE.text[:-1] + "*"),
+    "a recovery code that is too long": lambda _: RecoveryCode.parse(TEXT),
     "another key for the user": lambda folder: _file_keystore(folder).save(
-        "u1", PrivateKey.generate()
+        StoredKey("u1", PrivateKey.generate())
     ),
 }
 

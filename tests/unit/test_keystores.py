@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-import keyring.backend
 import keyring.backends.fail
 import keyring.errors
 import pytest
+from fake_keyring import FakeKeyring
 
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.errors import (
@@ -39,30 +39,6 @@ from encrypted_parse.keystore import (
 
 KEYS = [PrivateKey.generate() for _ in range(5)]
 FULL = StoredKey("alice", KEYS[0], (KEYS[1], KEYS[2]), KEYS[3])
-
-
-class FakeKeyring(keyring.backend.KeyringBackend):
-    """A keyring in memory."""
-
-    priority = 1
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.entries: dict[tuple[str, str], str] = {}
-
-    def get_password(self, service: str, username: str) -> str | None:
-        """Return an entry."""
-        return self.entries.get((service, username))
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        """Keep an entry."""
-        self.entries[service, username] = password
-
-    def delete_password(self, service: str, username: str) -> None:
-        """Forget an entry."""
-        if (service, username) not in self.entries:
-            raise keyring.errors.PasswordDeleteError("none")
-        del self.entries[service, username]
 
 
 def key_service(name: str = "kms") -> KeyService:
