@@ -58,14 +58,15 @@ def read_private(path: Path, limit_bytes: int) -> FileContent | None:
     except OSError as error:
         raise KeystoreFileError(f"cannot read {path}: {error.strerror}") from error
     try:
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            _check_private(path, status)
-            _check_private(path.parent, path.parent.stat())
-            version = (status.st_ino, status.st_mtime_ns, status.st_size)
-            return FileContent(version, file.read(limit_bytes + 1))
+        status = os.fstat(descriptor)
+        _check_private(path, status)
+        _check_private(path.parent, path.parent.stat())
+        version = (status.st_ino, status.st_mtime_ns, status.st_size)
+        return FileContent(version, os.read(descriptor, limit_bytes + 1))  # a file: all at once
     except OSError as error:
         raise KeystoreFileError(f"cannot read {path}: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -274,7 +274,8 @@ class FileKeystore:
 
     def _context(self, *what: str) -> bytes:
         """Return what ties sealed bytes to their place."""
-        return _json(["encrypted_parse keystore", FORMAT_VERSION, self._application_id, *what])
+        parts = ["encrypted_parse keystore", FORMAT_VERSION, self._application_id, *what]
+        return json.dumps(parts).encode("ascii")
 
     def __repr__(self) -> str:
         return f"<FileKeystore {self._folder}>"
