@@ -28,6 +28,7 @@ from encrypted_parse.directory import (
 from encrypted_parse.e3kit import E3Kit, verbs
 from encrypted_parse.keystore import Keystore
 from encrypted_parse.transport import FakeTransport, HttpRequest, HttpResponse
+from encrypted_parse.trust import TrustKeeper
 
 URL = "https://service.invalid"
 
@@ -65,6 +66,7 @@ class VirgilService:
         self._lock = threading.RLock()
         self.cards: dict[str, list[list[dict[str, Any]]]] = {}  # by user: chains, oldest first
         self.revoked: set[str] = set()
+        self.lies: dict[tuple[str, str], list[dict[str, Any]]] = {}  # (viewer, user): cards
         self.records: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def answer(self, request: HttpRequest) -> HttpResponse:
@@ -92,7 +94,7 @@ class VirgilService:
         if path == "card/v5":
             return 201, {}, self._publish(user, body)
         if path == "card/v5/actions/search":
-            return 200, {}, self.search(body["identities"])
+            return 200, {}, self.search(body["identities"], viewer=user)
         if match := re.fullmatch(r"card/v5/actions/revoke/([0-9a-f]{64})", path):
             return 200, {}, self._revoke(user, match[1])
         if path == "keyknox/v1":
@@ -112,11 +114,12 @@ class VirgilService:
         current = [chain for chain in chains if card_id(chain[-1]) not in self.revoked]
         return current[-1] if current else []
 
-    def search(self, users: list[str]) -> list[dict[str, Any]]:
-        """Return the raw cards of *users*."""
+    def search(self, users: list[str], *, viewer: str) -> list[dict[str, Any]]:
+        """Return the raw cards of *users*, or the lie that is prepared for *viewer*."""
         if not 1 <= len(users) <= 50:
             raise RefusalError(40001)
-        return [card for user in users for card in self.chain_of(user)]
+        chains = (self.lies.get((viewer, user), self.chain_of(user)) for user in users)
+        return [card for chain in chains for card in chain]
 
     def countersign(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Return a raw card with the service's signature, whatever it says."""
@@ -268,6 +271,7 @@ def make_e3kit(
     user_id: str,
     keystore: Keystore,
     clock: Callable[[], float] | None = None,
+    trust: TrustKeeper | None = None,
 ) -> E3Kit:
     """Return a user's E3Kit on this service, with a fresh cache."""
     client = ServiceClient(
@@ -280,7 +284,12 @@ def make_e3kit(
         service_key=service.key.public_key,
     )
     e3kit = E3Kit(
-        user_id, CachingDirectory(directory), keystore, service=client, clock=clock or FakeClock()
+        user_id,
+        CachingDirectory(directory),
+        keystore,
+        service=client,
+        trust=trust,
+        clock=clock or FakeClock(),
     )
     brainkey = FakeBrainKey(client)
     e3kit._services.backups._brainkey = brainkey

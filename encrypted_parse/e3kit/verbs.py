@@ -16,6 +16,7 @@ from encrypted_parse.errors import (
     InvalidValueError,
     NotPicklableError,
     PrivateKeyNotFoundError,
+    UntrustedKeyError,
 )
 from encrypted_parse.keystore import Keystore, StoredKey
 from encrypted_parse.trust import MemoryTrustStore, TrustedDirectory, TrustKeeper
@@ -64,6 +65,9 @@ class Verbs:
 
     def _writable(self, cards: Iterable[Card]) -> list[Card]:
         chosen = list(cards)
+        ours = [card.public_key for card in chosen if card.user_id == self.user_id]
+        if ours and not set(ours) <= set(self._own_signers(self._stored())):
+            raise UntrustedKeyError([self.user_id])  # our own keys are known without a directory
         self._directory.require_writable(chosen)
         return chosen
 
