@@ -117,7 +117,7 @@ class VirgilService:
     def search(self, users: list[str], *, viewer: str) -> list[dict[str, Any]]:
         """Return the raw cards of *users*, or the lie that is prepared for *viewer*."""
         if not 1 <= len(users) <= 50:
-            raise RefusalError(40001)
+            raise RefusalError(40033)
         chains = (self.lies.get((viewer, user), self.chain_of(user)) for user in users)
         return [card for chain in chains for card in chain]
 
@@ -143,18 +143,20 @@ class VirgilService:
         signed = self.countersign(raw)
         if card.previous_card_id is None:
             if chain:
-                raise RefusalError(40041)
+                raise RefusalError(40039)
             self.cards.setdefault(user, []).append([signed])
         elif not chain or card_id(chain[-1]) != card.previous_card_id:
-            raise RefusalError(40042)
+            raise RefusalError(40038)
         else:
             chain.append(signed)
         return signed
 
     def _revoke(self, user: str, wanted: str) -> dict[str, Any]:
+        if wanted not in {card_id(card) for chain in self.cards.get(user, []) for card in chain}:
+            raise RefusalError(40032)
         chain = self.chain_of(user)
         if not chain or card_id(chain[-1]) != wanted:
-            raise RefusalError(40032)
+            raise RefusalError(40040)
         self.revoked.add(wanted)
         return {}
 
