@@ -23,6 +23,7 @@ under "Raises:" of that call.
     │   ├── BackupOutdatedError
     │   ├── BrainKeyError
     │   ├── MalformedBackupError
+    │   ├── NewerBackupError
     │   ├── NoBackupError
     │   ├── RecoveryCodeError
     │   └── WrongBackupPasswordError
@@ -219,6 +220,10 @@ class BrainKeyError(BackupError):
 
 class MalformedBackupError(BackupError):
     """The service keeps something that is not a backup of this user's key."""
+
+
+class NewerBackupError(BackupError):
+    """The backup is of E3Kit's newer generation (Kotlin 3), which is read here, but not written."""
 
 
 class NoBackupError(BackupError):

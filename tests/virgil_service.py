@@ -255,6 +255,10 @@ class FakeBrainKey(BrainKeyClient):
         seed = hashlib.sha256(f"{user}/{password}".encode()).digest()
         return PrivateKey(KeyType.ED25519, seed)
 
+    def derive_newer(self, password: str) -> PrivateKey | None:
+        """See `BrainKeyClient.derive_newer`: this service does not have it."""
+        del password
+
 
 class FakeClock:
     """Seconds since 1970 that only a test moves; every card gets a later date."""

@@ -27,6 +27,8 @@ def read_entries(plaintext: bytes) -> Entries:
         if len(plaintext) > _MAX_BYTES:
             raise ValueError("too long")
         entries = json.loads(plaintext.decode("utf-8"))
+        if isinstance(entries, dict) and isinstance(entries.get("name"), str):
+            entries = {entries["name"]: entries}  # Kotlin's and Swift's named backup: one, bare
         if not isinstance(entries, dict) or not all(
             isinstance(entry, dict) and isinstance(entry.get("data"), str)
             for entry in entries.values()

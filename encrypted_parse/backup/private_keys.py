@@ -29,6 +29,7 @@ from encrypted_parse.errors import (
     BackupExistsError,
     EnvelopeError,
     MalformedBackupError,
+    NewerBackupError,
     NoBackupError,
     NotARecipientError,
     WrongBackupPasswordError,
@@ -82,13 +83,22 @@ class PrivateKeyBackups:
     def load(self, password: str, name: str | None = None) -> tuple[PrivateKey, ...]:
         """Return the keys that are kept under *password*; the first was current when it was made.
 
+        A backup of E3Kit for Kotlin 3, whose passwords make other keys, is read as well.
+
         Raises:
             NoBackupError: There is none.
             WrongBackupPasswordError: It was made with another password.
             MalformedBackupError: It is not a backup of this user's key.
         """
-        brain_key = self._brainkey.derive(password)
-        return self._keys_of(_open(self._present(name), brain_key), name)
+        record, brain_key = self._present(name), self._brainkey.derive(password)
+        try:
+            entries = _open(record, brain_key)
+        except WrongBackupPasswordError:
+            newer = self._open_newer(record, password)
+            if newer is None:
+                raise
+            entries = newer
+        return self._keys_of(entries, name)
 
     def change_password(self, old: str, new: str, name: str | None = None) -> None:
         """Put the backup, with all that is in it, under another password.
@@ -96,10 +106,19 @@ class PrivateKeyBackups:
         Raises:
             NoBackupError: There is none.
             WrongBackupPasswordError: *old* is not its password; nothing was changed.
+            NewerBackupError: It was made by E3Kit for Kotlin 3; nothing was changed.
         """
         old_key = self._brainkey.derive(old)
         record = self._present(name)
-        entries = _open(record, old_key)
+        try:
+            entries = _open(record, old_key)
+        except WrongBackupPasswordError:
+            if self._open_newer(record, old) is None:
+                raise
+            raise NewerBackupError(
+                "E3Kit for Kotlin 3 made this backup; we read such ones, but do not write them",
+                hint="change the password there; or restore, reset the backup, and back up again",
+            ) from None
         self._push(_seal(entries, self._brainkey.derive(new)), record, name)
 
     def reset(self, name: str | None = None) -> None:
@@ -134,6 +153,14 @@ class PrivateKeyBackups:
         except (MalformedBackupError, WrongBackupPasswordError):
             return False
         return kept < set(keys)
+
+    def _open_newer(self, record: KeyknoxRecord, password: str) -> Entries | None:
+        """Open a backup of the newer generation; None if it is none, or of another password."""
+        brain_key = self._brainkey.derive_newer(password)
+        try:
+            return None if brain_key is None else _open(record, brain_key)
+        except WrongBackupPasswordError:
+            return None
 
     def _pull(self, name: str | None) -> KeyknoxRecord:
         if name is None:

@@ -69,6 +69,10 @@ class FakeBrainKey(BrainKeyClient):
         """See `BrainKeyClient.derive`."""
         return self.keys.setdefault(password, PrivateKey.generate())
 
+    def derive_newer(self, password: str) -> PrivateKey | None:
+        """See `BrainKeyClient.derive_newer`: this service does not have it."""
+        del password
+
 
 def _service(answer: Callable[[HttpRequest], HttpResponse]) -> ServiceClient:
     return ServiceClient("https://service", FakeTransport(answer), TokenProvider(_token))
