@@ -144,28 +144,33 @@ def read_container(header: Header) -> SignatureContainer:
         raise MalformedEnvelopeError("the header shows no signature container") from error
 
 
+MAX_CANDIDATES = 256  # bounds the work for a file of a user who rotated often
+
+
 def verify_container(
     header: Header, container: SignatureContainer, digest: bytes, signers: Sequence[PublicKey]
 ) -> None:
     """Check *container* over a plaintext's *digest* with that one of *signers* who signed.
+
+    The header of a message names its signer, that of a file does not: then each is tried.
 
     Raises:
         SignerNotFoundError: None of several *signers* is named in *header*, or none was given.
         TamperedEnvelopeError: The signature does not hold.
     """
     candidates = list(dict.fromkeys(signers))
-    if len(candidates) != 1:
-        named = _octets(header, OLD_SIGNER_PARAM)
+    named = _octets(header, OLD_SIGNER_PARAM)
+    if named is not None and len(candidates) > 1:
         candidates = [key for key in candidates if named in (key.key_id, key.long_key_id)]
     if not candidates:
-        raise SignerNotFoundError(
-            "the envelope is signed, but names none of the expected authors",
-            hint="offer the author's key alone",
-        )
-    try:
-        candidates[0].verify(container.signature, digest)
-    except SignatureError as error:
-        raise TamperedEnvelopeError("the author's signature does not hold") from error
+        raise SignerNotFoundError("the envelope is signed, but by none of the expected authors")
+    for key in candidates[:MAX_CANDIDATES]:
+        try:
+            key.verify(container.signature, digest)
+        except SignatureError:
+            continue
+        return
+    raise TamperedEnvelopeError("the author's signature does not hold")
 
 
 def _octets(header: Header, key: str) -> bytes | None:

@@ -67,7 +67,7 @@ def decrypt_then_verify_file(
 ) -> None:
     """Decrypt *source* of the old signed form (E3Kit's `encryptFile`) into *target*.
 
-    Offer the author's key alone: this form's files do not name their signer. Arguments and errors
+    This form's files do not name their signer: each of *signers* is tried. Arguments and errors
     as `decrypt_file`, and:
 
     Raises:

@@ -157,11 +157,14 @@ def test_one_candidate_has_to_verify() -> None:
 
 
 def test_several_candidates_are_selected_by_name() -> None:
-    """With several the message has to name one, and that one has to verify."""
+    """With several that one counts whom the message names; if it names none, each is tried."""
     assert _read(_write(), MALLORY, ALICE) == b"Lunch at noon?"
     signature = sign(b"Lunch at noon?", ALICE)
+    unnamed = _with_params(_write(), _params(signature, None))
+    assert _read(unnamed, MALLORY, ALICE) == b"Lunch at noon?"
+    with pytest.raises(TamperedEnvelopeError):
+        _read(unnamed, MALLORY, CAROL)
     for named, error in (
-        (None, SignerNotFoundError),
         (CAROL.public_key, SignerNotFoundError),
         (MALLORY.public_key, TamperedEnvelopeError),
     ):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from virgil_service import FakeClock, VirgilService, make_e3kit
 
@@ -140,6 +142,21 @@ def test_what_was_written_before_a_rotation_stays_readable(world: World) -> None
     with pytest.raises(SignerNotFoundError):
         bob.auth_decrypt(mine, again)
     assert bob.auth_decrypt(mine, again, encrypted_at=first.created_at) == "mine"
+
+
+def test_own_files_of_every_form_outlive_rotations(world: World, tmp_path: Path) -> None:
+    """Also those of the old form, which do not say who signed them."""
+    alice = world.registered("alice")
+    (tmp_path / "text").write_bytes(b"mine")
+    alice.auth_encrypt_file(tmp_path / "text", tmp_path / "signed")
+    alice.encrypt_file(tmp_path / "text", tmp_path / "old")
+    key = alice.encrypt_shared_file(tmp_path / "text", tmp_path / "shared")
+    alice.rotate_private_key()
+    alice.rotate_private_key()
+    alice.auth_decrypt_file(tmp_path / "signed", tmp_path / "1")
+    alice.decrypt_file(tmp_path / "old", tmp_path / "2")
+    alice.decrypt_shared_file(tmp_path / "shared", tmp_path / "3", key)
+    assert [(tmp_path / name).read_bytes() for name in "123"] == [b"mine"] * 3
 
 
 def test_the_senders_card_at_a_date(world: World) -> None:
