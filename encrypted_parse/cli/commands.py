@@ -26,6 +26,8 @@ from encrypted_parse.cli.recovery import (
 
 app = typer.Typer(
     help="End-to-end encryption for apps on Back4App and Parse Server.",
+    epilog="The server comes from environment variables, which `encrypted-parse dev` prints; "
+    "the user from --user NAME and a prompt. docs/cli.md has the whole reference.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # its tracebacks print local variables, which may be secret
     add_completion=True,
@@ -35,16 +37,16 @@ for panel, commands in {
     "Ways back to your keys": (backup, restore, change_password, reset_backup, recovery_code),
     "Other users": (whois, fingerprint, verify_user),
     "Files and messages": (encrypt, decrypt, inspect),
-    "Servers": (dev,),
+    "Servers and set-up": (dev,),
 }.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(keystore, name="keystore", rich_help_panel="Your keys")
-app.add_typer(schema, name="schema", rich_help_panel="Servers")
-app.add_typer(guard, name="guard", rich_help_panel="Servers")
+app.add_typer(schema, name="schema", rich_help_panel="Servers and set-up")
+app.add_typer(guard, name="guard", rich_help_panel="Servers and set-up")
 
 
-@app.command(rich_help_panel="Servers")
+@app.command(rich_help_panel="Servers and set-up")
 def demo(
     fast: Annotated[bool, typer.Option("--fast", help="Do not pause between the steps.")] = False,
 ) -> None:
@@ -56,7 +58,7 @@ def demo(
     raise typer.Exit(run_demo(Console(), pause_seconds=0.0 if fast else 0.6))
 
 
-@app.command()
+@app.command(rich_help_panel="Servers and set-up")
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)

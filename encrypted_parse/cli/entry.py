@@ -5,18 +5,22 @@ from __future__ import annotations
 import importlib.util
 import sys
 import warnings
+from collections.abc import Callable
 
 from encrypted_parse.errors import EncryptedParseError, MissingExtraError
 
 
 def main() -> None:
     """Run `encrypted-parse`. Errors end it with `error:` and `hint:` lines and status 1."""
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    translated: Callable[[str], str] = str
     try:
         if any(importlib.util.find_spec(name) is None for name in ("typer", "rich", "segno")):
             raise MissingExtraError("cli,devserver", "the command line")
         from encrypted_parse.cli.commands import app  # noqa: PLC0415 - needs the extra
+        from encrypted_parse.cli.output import in_commands  # noqa: PLC0415
 
+        translated = in_commands
+        warnings.formatwarning = lambda text, *_, **__: f"warning: {in_commands(str(text))}\n"
         app()
     except OSError as error:  # a full disk, a closed pipe
         place = "" if error.filename is None else f"{error.filename}: "
@@ -25,5 +29,5 @@ def main() -> None:
     except EncryptedParseError as error:
         sys.stderr.write(f"error: {error}\n")
         if error.hint is not None:
-            sys.stderr.write(f"hint: {error.hint}\n")
+            sys.stderr.write(f"hint: {translated(error.hint)}\n")
         sys.exit(1)

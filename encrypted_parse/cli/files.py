@@ -22,6 +22,7 @@ from encrypted_parse.streams.target import replaced
 MAX_HEADER_BYTES = 1024 * 1024
 MAX_TEXT_BYTES = 64 * 1024 * 1024
 _STDIN = Path("-")
+_BASE64_START = b"M"  # of the byte 0x30, with which every envelope begins
 _IN_MEMORY_BYTES = 16 * 1024 * 1024
 
 SourceArgument = Annotated[
@@ -68,7 +69,7 @@ def encrypt(
     target = _target(out, binary=not text)
     with _input(source) as file:
         if text:
-            _write_text(target, e3kit.auth_encrypt(_read_text(file), cards).encode("ascii"))
+            _write(target, e3kit.auth_encrypt(_read_text(file), cards).encode("ascii") + b"\n")
             return
         with progress_bar("encrypting", as_bytes=True) as advance:
             e3kit.auth_encrypt_file(file, target, cards, progress=advance)
@@ -101,8 +102,13 @@ def decrypt(
     target = _target(out, binary=False)
     with _input(source) as file:
         if text:
-            _write_text(target, e3kit.open(from_text(_read_text(file).strip()), signers))
+            plaintext = e3kit.open(from_text(_read_text(file).strip()), signers)
+            end = b"\n" if out is None and sys.stdout.isatty() else b""
+            _write(target, plaintext + end)
             return
+        if file.read(1) == _BASE64_START:
+            raise ConfigurationError("this is a message as text", hint="add --text")
+        file.seek(0)
         with progress_bar("decrypting", as_bytes=True) as advance:
             e3kit.open_file(file, target, signers, progress=advance)
 
@@ -137,7 +143,7 @@ def inspect(
             for key in e3kit.author_keys(user_id):
                 names |= dict.fromkeys(_identifiers(key), user_id)
     facts: dict[str, Any] = {
-        "form": header.form.value,
+        "form": header.form.name.lower(),
         "recipients": [
             names.get(recipient_id, f"key {recipient_id.hex()}")
             for recipient_id in header.recipient_ids()
@@ -157,7 +163,7 @@ def _read_head(file: BinaryIO) -> tuple[bytes, int]:
     """Return the first part of a message, decoded, and how many bytes it has in all."""
     head = file.read(MAX_HEADER_BYTES)
     total = file.seek(0, 2)
-    if not head.startswith(b"M"):
+    if not head.startswith(_BASE64_START):
         return head, total
     if total > MAX_TEXT_BYTES:
         raise MalformedEnvelopeError("the base64 text is too long")
@@ -205,6 +211,6 @@ def _target(path: Path | None, *, binary: bool) -> Path | BinaryIO:
     return sys.stdout.buffer
 
 
-def _write_text(target: Path | BinaryIO, content: bytes) -> None:
+def _write(target: Path | BinaryIO, content: bytes) -> None:
     with replaced(target, private=True) as file:
-        file.write(content + b"\n")
+        file.write(content)

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from encrypted_parse.backup import RecoveryCode
-from encrypted_parse.cli.output import say, show
+from encrypted_parse.cli.output import in_commands, say, show
 from encrypted_parse.cli.session import (
     JsonOption,
     PasswordFdOption,
@@ -84,7 +84,7 @@ def register(
         bool | None,
         typer.Option(
             "--recovery-code/--no-recovery-code",
-            help="Make a recovery code and print it, or do not. Without either, you are asked.",
+            help="Print a recovery code, or make none. Without either: on a terminal, yes.",
             show_default=False,
         ),
     ] = None,
@@ -106,7 +106,7 @@ def register(
     show(facts, as_json=as_json)
     if codes and not as_json:
         show_code(codes[0])
-    elif recovery_code is None and not codes:
+    elif recovery_code is not False and not codes:
         say("hint: `encrypted-parse recovery-code` makes a way back if this machine is lost")
 
 
@@ -174,14 +174,22 @@ def doctor(
     findings = log_in(user, password_fd).e3kit.diagnose()
     if as_json:
         facts = [
-            {"topic": f.topic, "health": f.health.value, "message": f.message, "hint": f.hint}
-            for f in findings
+            {
+                "topic": finding.topic,
+                "health": finding.health.value,
+                "message": finding.message,
+                "hint": finding.hint and in_commands(finding.hint),
+            }
+            for finding in findings
         ]
         show({"findings": facts}, as_json=True)
     else:
         table = Table(show_header=False, box=None)
         for finding in findings:
-            lines = [finding.message, *([f"hint: {finding.hint}"] if finding.hint else [])]
+            lines = [
+                finding.message,
+                *([f"hint: {in_commands(finding.hint)}"] if finding.hint else []),
+            ]
             health = Text(finding.health.value, style=_STYLES[finding.health])
             table.add_row(finding.topic, health, Text("\n".join(lines)))
         Console().print(table)

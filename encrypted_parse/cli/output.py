@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,21 @@ from rich.progress import TimeRemainingColumn as _Remaining
 
 Advance = Callable[[int, int | None], None]
 _LABEL_COLUMNS = 16
+_COMMANDS = {
+    "accept_key": "verify-user --accept",
+    "backup_private_key": "backup",
+    "create_recovery_code": "recovery-code",
+    "delete_recovery_code": "recovery-code --delete",
+    "mark_verified": "verify-user",
+    "protect": "keystore protect",
+    "register": "register",
+    "reset_private_key_backup": "reset-backup",
+    "restore_private_key": "restore",
+    "restore_with_recovery_code": "restore --recovery-code",
+    "rotate_private_key": "rotate",
+    "unregister": "unregister",
+}
+_CALL = re.compile(rf"\b({'|'.join(_COMMANDS)})\([^()]*\)")
 
 
 def show(facts: Mapping[str, Any], *, as_json: bool) -> None:
@@ -24,8 +40,20 @@ def show(facts: Mapping[str, Any], *, as_json: bool) -> None:
         return
     for name, value in facts.items():
         if value is not None:
-            shown = value if isinstance(value, str) else json.dumps(value)
-            typer.echo(f"{name.replace('_', ' ') + ':':<{_LABEL_COLUMNS}} {shown}")
+            typer.echo(f"{name.replace('_', ' ') + ':':<{_LABEL_COLUMNS}} {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)
+
+
+def in_commands(text: str) -> str:
+    """Return a hint that names calls of the library with the commands that do the same."""
+    return _CALL.sub(lambda call: f"`encrypted-parse {_COMMANDS[call[1]]}`", text)
 
 
 def say(text: str) -> None:

@@ -129,6 +129,9 @@ def reset_backup(
 
 
 def recovery_code(
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete the key archive that codes open, instead.")
+    ] = False,
     user: UserOption = None,
     password_fd: PasswordFdOption = None,
     yes: YesOption = False,
@@ -141,6 +144,10 @@ def recovery_code(
     """
     client = log_in(user, password_fd)
     require_consent("A code that was made before becomes useless. Go on", yes=yes)
+    if delete:
+        client.e3kit.delete_recovery_code()
+        say("The key archive is deleted.")
+        return
     code = client.e3kit.create_recovery_code()
     if as_json:
         show({"recovery_code": code.text}, as_json=True)

@@ -184,7 +184,8 @@ class TrustKeeper:
             else "another key than the remembered one"
         )
         text = f"the directory serves {what} for the user {user_id!r}"
-        _log.warning("%s: %s (%s)", self.owner, text, self.policy.value)
-        if self.policy is not TrustPolicy.LOG:
+        if self.policy is TrustPolicy.LOG:
+            _log.warning("%s: %s", self.owner, text)
+        else:
             advice = "compare safety numbers with the user, then accept_key()"
             warnings.warn(f"{text}; {advice}", KeyChangedWarning, stacklevel=4)
