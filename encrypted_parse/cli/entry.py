@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -21,10 +22,15 @@ def main() -> None:
 
         translated = in_commands
         warnings.formatwarning = lambda text, *_, **__: f"warning: {in_commands(str(text))}\n"
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except OSError as error:  # a full disk, a closed pipe
         place = "" if error.filename is None else f"{error.filename}: "
         sys.stderr.write(f"error: {place}{error.strerror or error}\n")
+        # What could not be written would be tried once more at the end, and complained about.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except EncryptedParseError as error:
         sys.stderr.write(f"error: {error}\n")
