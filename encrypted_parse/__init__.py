@@ -23,7 +23,14 @@ from __future__ import annotations
 
 from encrypted_parse._version import __version__
 from encrypted_parse.client import EncryptedClient, UserClient
-from encrypted_parse.keystore import FileKeystore, MemoryKeystore
+from encrypted_parse.keystore import (
+    EnvironmentKeystore,
+    FileKeystore,
+    KeyringKeystore,
+    KeyService,
+    MemoryKeystore,
+    Passphrase,
+)
 from encrypted_parse.models import (
     ACL,
     Model,
@@ -37,16 +44,22 @@ from encrypted_parse.models import (
     only_me,
     users,
 )
+from encrypted_parse.trust import TrustPolicy
 
 __all__ = [
     "ACL",
     "EncryptedClient",
+    "EnvironmentKeystore",
     "FileKeystore",
+    "KeyService",
+    "KeyringKeystore",
     "MemoryKeystore",
     "Model",
+    "Passphrase",
     "Query",
     "Results",
     "SaveOutcome",
+    "TrustPolicy",
     "UserClient",
     "__version__",
     "acl_readers",

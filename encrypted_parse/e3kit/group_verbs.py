@@ -105,7 +105,9 @@ class GroupVerbs(PeopleVerbs):
     def _group(self, group_id: str, initiator: str, signers: Iterable[PublicKey]) -> Group:
         keys = [*signers, *self.author_keys(initiator)]
         watch = functools.partial(self._watch_epoch, initiator, group_id)
-        return Group(group_id, initiator, keys, self._stored(), self._services.keyknox, watch)
+        stored, keyknox = self._stored(), self._services.keyknox
+        sender_keys = functools.partial(self._sender_keys, stored)
+        return Group(group_id, initiator, keys, stored, keyknox, watch, sender_keys)
 
     @property
     def _trust_store(self) -> TrustStore:

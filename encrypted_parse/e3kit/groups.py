@@ -7,6 +7,7 @@ of; adding one shares all older tickets, so newcomers read what was written befo
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import overload
@@ -37,6 +38,7 @@ from encrypted_parse.keystore import StoredKey
 ROOT = "group-sessions"
 MAX_PARTICIPANTS = 100
 _HASH_MISMATCH = 50010
+SenderKeys = Callable[[Card, dt.datetime | None], list[PublicKey]]
 _EPOCH = re.compile(r"0|[1-9][0-9]{0,9}")  # decimal, of 32 bits; longer ones are not even parsed
 
 
@@ -55,6 +57,7 @@ class Group:
         own: StoredKey,
         keyknox: KeyknoxClient,
         watch: Callable[[int], None] | None = None,
+        sender_keys: SenderKeys | None = None,
     ) -> None:
         self.group_id = group_id
         self.initiator = initiator
@@ -62,6 +65,7 @@ class Group:
         self._user_id, self._key, self._identities = own.user_id, own.private_key, own.identities
         self._keyknox = keyknox
         self._watch = watch or (lambda _: None)
+        self._sender_keys: SenderKeys = sender_keys or (lambda card, _: [card.public_key])
         self._path = group_session_id(group_id).hex()
         self._session: GroupSession | None = None
         self.participants: frozenset[str] = frozenset()
@@ -72,6 +76,11 @@ class Group:
         if self._session is None:
             raise GroupNotFoundError(f"the group {self.group_id!r} is not loaded")
         return self._session
+
+    @property
+    def is_editable(self) -> bool:
+        """Whether we are the initiator, who alone changes members."""
+        return self._user_id == self.initiator
 
     # --- messages ---------------------------------------------------------------------------
 
@@ -90,19 +99,29 @@ class Group:
         return to_text(message) if isinstance(data, str) else message
 
     @overload
-    def decrypt(self, data: str, sender: Card) -> str: ...
+    def decrypt(
+        self, data: str, sender: Card, *, encrypted_at: dt.datetime | None = None
+    ) -> str: ...
     @overload
-    def decrypt(self, data: bytes, sender: Card) -> bytes: ...
-    def decrypt(self, data: str | bytes, sender: Card) -> str | bytes:
+    def decrypt(
+        self, data: bytes, sender: Card, *, encrypted_at: dt.datetime | None = None
+    ) -> bytes: ...
+    def decrypt(
+        self, data: str | bytes, sender: Card, *, encrypted_at: dt.datetime | None = None
+    ) -> str | bytes:
         """Open a message that *sender* wrote to this group.
 
+        *encrypted_at* chooses the card that the sender had at that time, as in E3Kit.
+
         Raises:
+            CardNotFoundError: The sender had no card yet at *encrypted_at*.
             UnknownEpochError: We do not hold its ticket: call `update`, or we were removed.
             EnvelopeError: See `GroupSession.decrypt`.
         """
+        [key] = self._sender_keys(sender, encrypted_at)
         if isinstance(data, bytes):
-            return self.session.decrypt(data, sender.public_key)
-        plaintext = self.session.decrypt(from_text(data), sender.public_key)
+            return self.session.decrypt(data, key)
+        plaintext = self.session.decrypt(from_text(data), key)
         try:
             return plaintext.decode("utf-8")
         except UnicodeDecodeError:
@@ -253,7 +272,7 @@ class Group:
     # --- inside -----------------------------------------------------------------------------
 
     def _require_initiator(self) -> None:
-        if self._user_id != self.initiator:
+        if not self.is_editable:
             raise GroupError("only the initiator changes a group")
 
     def _members(self, cards: Iterable[Card]) -> Mapping[str, PublicKey]:

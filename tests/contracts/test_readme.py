@@ -1,22 +1,18 @@
-"""README.md keeps its word: every ```python block runs, in order, against a real server.
+"""README.md and docs keep their word: every ```python block runs against a real server.
 
-The blocks share one namespace, as a reader would type them one after the other. They find the
-server through the environment, as `EncryptedClient.from_env()` does.
+They find the server through the environment, as `EncryptedClient.from_env()` does.
 """
 
 from __future__ import annotations
 
-import re
-import sys
-import types
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import pytest
+import runnable_docs
 
-README = Path(__file__).parents[2] / "README.md"
-FENCE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-NAMESPACE = "readme_example"
+import encrypted_parse
+from encrypted_parse import EncryptedClient, MemoryKeystore, Model, acl_readers, encrypted
 
 
 class ServerInfo(Protocol):
@@ -29,24 +25,15 @@ class ServerInfo(Protocol):
     service_public_key: str
 
 
-def python_blocks(markdown: str) -> list[tuple[int, str]]:
-    """Return every ```python block with the number of its first line."""
-    return [
-        (markdown.count("\n", 0, match.start(1)) + 1, match[1])
-        for match in FENCE.finditer(markdown)
-    ]
+class Message(Model):
+    """What docs/keys.md takes for granted."""
 
-
-def run_blocks(blocks: list[tuple[int, str]], namespace: dict[str, Any]) -> None:
-    """Execute *blocks* in *namespace*; a traceback points at the line of README.md."""
-    for line, source in blocks:
-        placed = "\n" * (line - 1) + source
-        code = compile(placed, str(README), "exec", dont_inherit=True)
-        exec(code, namespace)  # noqa: S102 - our own README
+    sender_id: str
+    body: str = encrypted(to=acl_readers(), author="sender_id")
 
 
 @pytest.fixture
-def readme_environment(
+def server_in_environment(
     dev_server: ServerInfo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> ServerInfo:
     """Give the examples the server by its variables, and a home of their own."""
@@ -65,25 +52,26 @@ def readme_environment(
     return dev_server
 
 
-def prepare(server: ServerInfo) -> dict[str, Any]:
-    """Make what README.md takes for granted, and return the names that its blocks begin with."""
-    return {}
-
-
-def test_every_python_block_is_found() -> None:
-    """A fence that is opened as python is one that runs: none hides behind an odd ending."""
-    markdown = README.read_text("utf-8")
-    opened = re.findall(r"^\s*```+ *(?:python|py)\b.*$", markdown, re.MULTILINE)
-    assert python_blocks(markdown), "README.md shows no Python"
-    assert len(opened) == len(python_blocks(markdown))
-
-
-def test_every_python_block_runs(
-    readme_environment: ServerInfo, monkeypatch: pytest.MonkeyPatch
+def test_the_readme_runs(
+    server_in_environment: ServerInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Typed one after the other, the examples work on a real Parse Server."""
-    # A module, because a model class looks its annotations up in the one that it was made in.
-    module = types.ModuleType(NAMESPACE)
-    monkeypatch.setitem(sys.modules, NAMESPACE, module)
-    vars(module).update(prepare(readme_environment))
-    run_blocks(python_blocks(README.read_text("utf-8")), vars(module))
+    runnable_docs.run(runnable_docs.DOCS / "README.md", {}, monkeypatch)
+
+
+def test_the_life_of_a_key_runs(
+    server_in_environment: ServerInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/keys.md: rotation, backup, reseal, safety numbers, a group's rule."""
+    app = EncryptedClient.from_env(keystore=MemoryKeystore())
+    names = {name: app.sign_up(f"{name} of the docs", "password") for name in ("alice", "bob")}
+    for user in names.values():
+        user.register()
+    offered = {name: getattr(encrypted_parse, name) for name in encrypted_parse.__all__}
+    password = "correct horse battery staple"
+    names["alice"].e3kit.backup_private_key(password)
+    given = {**offered, **names, "Message": Message, "password": password}
+    after = runnable_docs.run(runnable_docs.DOCS / "docs" / "keys.md", given, monkeypatch)
+    alice, bob = names["alice"], names["bob"]
+    assert alice.e3kit.trust_of(bob.user_id).value == "verified"
+    assert after["Note"].__name__ == "Note"

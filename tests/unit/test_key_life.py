@@ -25,6 +25,7 @@ from encrypted_parse.errors import (
     OutcomeUnknownError,
     RecoveryCodeError,
     SignerNotFoundError,
+    TamperedEnvelopeError,
     WrongBackupPasswordError,
 )
 from encrypted_parse.transport import HttpRequest
@@ -435,3 +436,24 @@ def test_derived_passwords(password: str) -> None:
     assert derived == derive_passwords(password)
     assert derived.login_password != derived.backup_password
     assert derived.login_password not in repr(derived)
+
+
+# --- groups ---------------------------------------------------------------------------------
+
+
+def test_group_messages_outlive_their_senders_rotation(world: World) -> None:
+    """A member's older messages open with the card of their time; only the initiator edits."""
+    alice, bob = world.registered("alice"), world.registered("bob")
+    cards = alice.find_users(["bob"])
+    group = alice.create_group("a group of two", cards.values())
+    joined = bob.load_group("a group of two", bob.find_users(["alice"])["alice"])
+    assert group.is_editable
+    assert not joined.is_editable
+    text = joined.encrypt("before")
+    bob.rotate_private_key()
+    newer = alice.find_users(["bob"], force_reload=True)["bob"]
+    with pytest.raises(TamperedEnvelopeError):
+        group.decrypt(text, newer)
+    assert group.decrypt(text, newer, encrypted_at=cards["bob"].created_at) == "before"
+    with pytest.raises(CardNotFoundError):
+        group.decrypt(text, newer, encrypted_at=cards["bob"].created_at.replace(year=2000))
