@@ -38,6 +38,18 @@ Fp12 = tuple[Fp2, ...]  # coefficients of w⁰ to w⁵; w⁶ = 1 + i
 _ONE: Fp12 = ((1, 0), *((0, 0),) * 5)
 
 
+def encode_password(password: str) -> bytes:
+    """Return the UTF-8 of a password, 1 to 128 **secret** bytes.
+
+    Raises:
+        BrainKeyError: It is empty or too long.
+    """
+    encoded = password.encode("utf-8")
+    if not 1 <= len(encoded) <= MAX_PASSWORD_BYTES:
+        raise BrainKeyError(f"a password has 1 to {MAX_PASSWORD_BYTES} bytes")
+    return encoded
+
+
 def blind(password: str, factor: int | None = None) -> tuple[bytes, int]:
     """Return the blinded point (49 bytes) that the service may see, and the **secret** 1/r.
 
@@ -48,9 +60,7 @@ def blind(password: str, factor: int | None = None) -> tuple[bytes, int]:
     Raises:
         BrainKeyError: The password is empty or too long.
     """
-    encoded = password.encode("utf-8")
-    if not 1 <= len(encoded) <= MAX_PASSWORD_BYTES:
-        raise BrainKeyError(f"a password has 1 to {MAX_PASSWORD_BYTES} bytes")
+    encoded = encode_password(password)
     r = factor or 1 + secrets.randbelow(ORDER - 1)
     return _encode_point(_multiply(_hash_to_curve(encoded), r)), pow(r, -1, ORDER)
 

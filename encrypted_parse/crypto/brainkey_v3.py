@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 
-from encrypted_parse.crypto.brainkey import MAX_PASSWORD_BYTES
+from encrypted_parse.crypto.brainkey import encode_password
 from encrypted_parse.crypto.primitives import digest, hkdf_sha512
 from encrypted_parse.errors import BrainKeyError
 
@@ -34,11 +34,8 @@ def blind(password: str, factor: int | None = None) -> tuple[bytes, int]:
     Raises:
         BrainKeyError: The password is empty or too long.
     """
-    encoded = password.encode("utf-8")
-    if not 1 <= len(encoded) <= MAX_PASSWORD_BYTES:
-        raise BrainKeyError(f"a password has 1 to {MAX_PASSWORD_BYTES} bytes")
     r = factor or 1 + secrets.randbelow(_ORDER - 1)
-    u = int.from_bytes(digest(encoded)[:_COORDINATE_BYTES], "big")
+    u = int.from_bytes(digest(encode_password(password))[:_COORDINATE_BYTES], "big")
     return _encode(_multiply(_map_to_curve(u), r)), pow(r, -1, _ORDER)
 
 
@@ -49,7 +46,7 @@ def deblind(password: str, hardened: bytes, unblinding: int, key_name: bytes) ->
         BrainKeyError: The answer is not a point of the curve.
     """
     point = _encode(_multiply(_decode(hardened), unblinding))
-    return hkdf_sha512(point, SEED_BYTES, salt=password.encode("utf-8"), info=key_name)
+    return hkdf_sha512(point, SEED_BYTES, salt=encode_password(password), info=key_name)
 
 
 def _map_to_curve(u: int) -> _Point:

@@ -15,6 +15,7 @@ import filelock
 from attrs import frozen
 
 from encrypted_parse.errors import KeystoreFileError, KeystorePermissionError
+from encrypted_parse.streams.target import sync_folder
 
 LOCK_SECONDS = 20.0
 _LOCK_NAME = ".lock"
@@ -117,7 +118,7 @@ def replace_file(path: Path, content: bytes) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(name)  # noqa: PTH108 - as above
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def delete_file(path: Path) -> None:
@@ -128,7 +129,7 @@ def delete_file(path: Path) -> None:
     """
     with _translated(path):
         path.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -139,17 +140,6 @@ def _translated(path: Path) -> Iterator[None]:
         raise KeystoreFileError(
             f"cannot write {path}: {error.strerror}", hint="free space, or check the folder"
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name itself survive a loss of power."""
-    if not _POSIX:
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _check_private(path: Path, status: os.stat_result) -> None:

@@ -58,7 +58,7 @@ def _replaced_path(path: Path, mode: int) -> Iterator[BinaryIO]:
             if name is not None:
                 name.unlink(missing_ok=True)
             raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _unnamed(folder: Path, mode: int) -> BinaryIO | None:
@@ -98,8 +98,8 @@ def _new_name(folder: Path) -> Path:
     return folder / f".{secrets.token_hex(8)}.part"
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the new name itself survive a power loss."""
+def sync_folder(folder: Path) -> None:
+    """Make a new name in *folder* itself survive a loss of power."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
