@@ -11,7 +11,7 @@ from typing import Any
 
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card
-from encrypted_parse.e3kit.groups import Group
+from encrypted_parse.e3kit.groups import Group, GroupTrust
 from encrypted_parse.e3kit.people import PeopleVerbs
 from encrypted_parse.errors import MalformedGroupError
 from encrypted_parse.trust import TrustStore
@@ -41,7 +41,7 @@ class GroupVerbs(PeopleVerbs):
             EnvelopeError: *group_id* is too short.
         """
         group = self._group(group_id, self.user_id, ())
-        group.create(self._writable(members))
+        group.create(members)
         return self._remember(group)
 
     def load_group(self, group_id: str, initiator: Card, *, made_anew: bool = False) -> Group:
@@ -85,7 +85,7 @@ class GroupVerbs(PeopleVerbs):
     ) -> Group:
         """Make a group of ours whole again after our rotation. See `Group.recreate`."""
         group = self._group(group_id, self.user_id, ())
-        group.recreate(self._writable(members), give_up_history=give_up_history)
+        group.recreate(members, give_up_history=give_up_history)
         return self._remember(group)
 
     def group_members(self, group_id: str, initiator: str) -> frozenset[str]:
@@ -104,10 +104,13 @@ class GroupVerbs(PeopleVerbs):
 
     def _group(self, group_id: str, initiator: str, signers: Iterable[PublicKey]) -> Group:
         keys = [*signers, *self.author_keys(initiator)]
-        watch = functools.partial(self._watch_epoch, initiator, group_id)
-        stored, keyknox = self._stored(), self._services.keyknox
-        sender_keys = functools.partial(self._sender_keys, stored)
-        return Group(group_id, initiator, keys, stored, keyknox, watch, sender_keys)
+        stored = self._stored()
+        trust = GroupTrust(
+            functools.partial(self._watch_epoch, initiator, group_id),
+            functools.partial(self._sender_keys, stored),
+            self._writable,
+        )
+        return Group(group_id, initiator, keys, stored, self._services.keyknox, trust)
 
     @property
     def _trust_store(self) -> TrustStore:

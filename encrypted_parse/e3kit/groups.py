@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import overload
 
+from attrs import frozen
+
 from encrypted_parse.backup import KeyknoxClient, Place
 from encrypted_parse.backup.keyknox import KeyknoxRecord
 from encrypted_parse.crypto import PublicKey
@@ -38,8 +40,24 @@ from encrypted_parse.keystore import StoredKey
 ROOT = "group-sessions"
 MAX_PARTICIPANTS = 100
 _HASH_MISMATCH = 50010
-SenderKeys = Callable[[Card, dt.datetime | None], list[PublicKey]]
 _EPOCH = re.compile(r"0|[1-9][0-9]{0,9}")  # decimal, of 32 bits; longer ones are not even parsed
+
+
+@frozen
+class GroupTrust:
+    """What a group asks about others; by default everything is believed.
+
+    Attributes:
+        watch_epoch: Called with the newest epoch; raises if a newer one was seen before.
+        sender_keys: The one key that counts for a sender's card at a moment.
+        require_writable: Raises `UntrustedKeyError` for cards that are not trusted.
+    """
+
+    watch_epoch: Callable[[int], None] = lambda _: None
+    sender_keys: Callable[[Card, dt.datetime | None], list[PublicKey]] = lambda card, _: [
+        card.public_key
+    ]
+    require_writable: Callable[[Iterable[Card]], object] = lambda _: None
 
 
 class Group:
@@ -56,16 +74,14 @@ class Group:
         signers: Iterable[PublicKey],
         own: StoredKey,
         keyknox: KeyknoxClient,
-        watch: Callable[[int], None] | None = None,
-        sender_keys: SenderKeys | None = None,
+        trust: GroupTrust | None = None,
     ) -> None:
         self.group_id = group_id
         self.initiator = initiator
         self._signers = list(dict.fromkeys(signers))
         self._user_id, self._key, self._identities = own.user_id, own.private_key, own.identities
         self._keyknox = keyknox
-        self._watch = watch or (lambda _: None)
-        self._sender_keys: SenderKeys = sender_keys or (lambda card, _: [card.public_key])
+        self._trust = trust or GroupTrust()
         self._path = group_session_id(group_id).hex()
         self._session: GroupSession | None = None
         self.participants: frozenset[str] = frozenset()
@@ -118,7 +134,7 @@ class Group:
             UnknownEpochError: We do not hold its ticket: call `update`, or we were removed.
             EnvelopeError: See `GroupSession.decrypt`.
         """
-        [key] = self._sender_keys(sender, encrypted_at)
+        [key] = self._trust.sender_keys(sender, encrypted_at)
         if isinstance(data, bytes):
             return self.session.decrypt(data, key)
         plaintext = self.session.decrypt(from_text(data), key)
@@ -135,6 +151,7 @@ class Group:
 
         Raises:
             GroupError: We are not the initiator, some are members already, or it gets too large.
+            UntrustedKeyError: A key is not the remembered one.
             DirectoryRefusedError: Code 50010: another device of ours was faster; `update`.
         """
         new = self._members(cards)
@@ -154,9 +171,10 @@ class Group:
 
         Raises:
             GroupError: We are not the initiator, or the two lists are not the members.
+            UntrustedKeyError: The key of somebody who stays is not the remembered one.
             DirectoryRefusedError: Code 50010: another device of ours was faster; `update`.
         """
-        gone, staying = self._members(cards), self._members(remaining)
+        gone, staying = self._members(cards, leaving=True), self._members(remaining)
         if gone.keys() & staying.keys() or (
             gone.keys() | staying.keys() | {self._user_id} != self.participants
         ):
@@ -177,6 +195,7 @@ class Group:
 
         Raises:
             GroupError: We are not the initiator, or it is no member.
+            UntrustedKeyError: The key is not the remembered one: call `accept_key` first.
         """
         member = self._members([card])
         if not member.keys() <= self.participants:
@@ -201,7 +220,7 @@ class Group:
         newest = max(fetched)
         if self._session is not None and newest < self._session.newest.epoch:
             raise MalformedGroupError("the newest ticket that we have seen is gone")
-        self._watch(newest)
+        self._trust.watch_epoch(newest)
         self._session = GroupSession(ticket for _, ticket in fetched.values())
         self.participants = frozenset(fetched[newest][0].identities)
 
@@ -275,9 +294,12 @@ class Group:
         if not self.is_editable:
             raise GroupError("only the initiator changes a group")
 
-    def _members(self, cards: Iterable[Card]) -> Mapping[str, PublicKey]:
+    def _members(self, cards: Iterable[Card], *, leaving: bool = False) -> Mapping[str, PublicKey]:
         self._require_initiator()
-        members = {card.user_id: card.public_key for card in cards}
+        chosen = list(cards)
+        if not leaving:
+            self._trust.require_writable(chosen)
+        members = {card.user_id: card.public_key for card in chosen}
         return {who: key for who, key in members.items() if who != self._user_id}
 
     def _place(self, epoch: int) -> Place:

@@ -369,3 +369,30 @@ def test_the_signature_of_the_old_key_is_over_the_whole_card(world: World) -> No
     [signature] = [item for item in raw["signatures"] if item["signer"] == "previous"]
     snapshot = base64.b64decode(raw["content_snapshot"])
     vc.verify(snapshot, base64.b64decode(signature["signature"]), old.private_key.public_key)
+
+
+def test_a_changed_key_gets_no_group_key(world: World) -> None:
+    """Adding, re-adding, keeping and recreating with a changed key is refused; leaving is not."""
+    world.start("bob")
+    world.start("carol")
+    alice = world.start("alice")
+    cards = alice.find_users(["bob", "carol"])
+    group = alice.create_group("a group of three", cards.values())
+    world.service.lies["alice", "bob"] = [world.forged("bob", PrivateKey.generate())]
+    alice = world.start("alice")
+    with pytest.warns(KeyChangedWarning):
+        forged = alice.find_users(["bob"])["bob"]
+    mine = alice.load_group("a group of three", alice.find_users(["alice"])["alice"])
+    for attempt in (
+        lambda: mine.re_add(forged),
+        lambda: mine.remove([cards["carol"]], [forged]),
+        lambda: alice.recreate_group("a group of three", [forged]),
+        lambda: alice.create_group("another of the group", [forged]),
+    ):
+        with pytest.raises(UntrustedKeyError):
+            attempt()
+    mine.remove([forged], [cards["carol"]])
+    with pytest.raises(UntrustedKeyError):
+        mine.add([forged])
+    assert group.participants == {"alice", "bob", "carol"}
+    assert mine.participants == {"alice", "carol"}
