@@ -33,8 +33,15 @@ from encrypted_parse.keystore import (
 )
 from encrypted_parse.models import (
     ACL,
+    Codec,
+    Embedded,
+    File,
+    GeoPoint,
     Model,
+    Pointer,
+    Polygon,
     Query,
+    Relation,
     Results,
     SaveOutcome,
     acl_readers,
@@ -42,21 +49,29 @@ from encrypted_parse.models import (
     field,
     group,
     only_me,
+    relation,
     users,
 )
 from encrypted_parse.trust import TrustPolicy
 
 __all__ = [
     "ACL",
+    "Codec",
+    "Embedded",
     "EncryptedClient",
     "EnvironmentKeystore",
+    "File",
     "FileKeystore",
+    "GeoPoint",
     "KeyService",
     "KeyringKeystore",
     "MemoryKeystore",
     "Model",
     "Passphrase",
+    "Pointer",
+    "Polygon",
     "Query",
+    "Relation",
     "Results",
     "SaveOutcome",
     "TrustPolicy",
@@ -67,5 +82,6 @@ __all__ = [
     "field",
     "group",
     "only_me",
+    "relation",
     "users",
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from encrypted_parse.models.acl import ACL
-from encrypted_parse.models.fields import encrypted, field
+from encrypted_parse.models.codecs import Codec
+from encrypted_parse.models.embedded import Embedded
+from encrypted_parse.models.fields import encrypted, field, relation
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.query import Query, Results
 from encrypted_parse.models.reseal import ResealCheckpoint, ResealReport, reseal_objects
@@ -18,17 +20,25 @@ from encrypted_parse.models.rules import (
 )
 from encrypted_parse.models.sealer import E3KitSealer, ObjectContext, Sealer
 from encrypted_parse.models.store import ObjectStore, SaveOutcome
+from encrypted_parse.models.values import File, GeoPoint, Pointer, Polygon, Relation
 
 __all__ = [
     "ACL",
+    "Codec",
     "E3KitSealer",
+    "Embedded",
+    "File",
+    "GeoPoint",
     "GroupMembers",
     "Model",
     "ObjectContext",
     "ObjectStore",
+    "Pointer",
+    "Polygon",
     "Query",
     "Recipient",
     "RecipientRule",
+    "Relation",
     "ResealCheckpoint",
     "ResealReport",
     "Results",
@@ -39,6 +49,7 @@ __all__ = [
     "field",
     "group",
     "only_me",
+    "relation",
     "reseal_objects",
     "users",
 ]

@@ -9,9 +9,12 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+import decimal
+import enum
 import json
 import types
 import typing
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,12 +30,18 @@ MAX_SAFE_INTEGER = 2**53 - 1  # Parse stores numbers as IEEE doubles
 class Codec:
     """How one Python type is checked, written and read.
 
+    An app's own type gets one by ``field(codec=Codec(...))``, or by a class method
+    ``__parse_codec__(arguments, where)`` that returns it.
+
     Attributes:
         name: For messages.
         check: Returns the value as it will be stored, or raises `InvalidValueError`.
         to_json: From a checked value to Parse JSON.
         from_json: From Parse JSON, strictly; raises `InvalidValueError`.
         is_text: Encrypted as bare UTF-8 rather than as JSON.
+        item: Of a list, the codec of its elements.
+        target: Of a pointer, the model that it points to.
+        ordered: Whether the server sorts the stored form as Python sorts the values.
     """
 
     name: str
@@ -40,6 +49,9 @@ class Codec:
     to_json: Callable[[Any], Any]
     from_json: Callable[[Any], Any]
     is_text: bool = False
+    item: Codec | None = None
+    target: type[Any] | None = None
+    ordered: bool = True
 
     def to_plaintext(self, value: Any) -> bytes:  # noqa: ANN401 - any checked value
         """Return the bytes that are encrypted.
@@ -87,19 +99,27 @@ def codec_for(annotation: Any, where: str) -> tuple[Codec, bool]:  # noqa: ANN40
         raise ModelDefinitionError(f"{where}: a union may only add None to one type")
     if origin is typing.Annotated:
         return codec_for(arguments[0], where)
-    simple = _SIMPLE.get(annotation)
-    if simple is not None:
-        return simple, False
-    if annotation is list or origin is list:
-        return _list_codec(codec_for(arguments[0], where)[0] if arguments else _ANY), False
-    if annotation is dict or origin is dict:
+    return _codec_of(annotation, origin or annotation, arguments, where), False
+
+
+def _codec_of(annotation: Any, kind: Any, arguments: tuple[Any, ...], where: str) -> Codec:  # noqa: ANN401 - type forms
+    if annotation in _SIMPLE:
+        return _SIMPLE[annotation]
+    maker = getattr(kind, "__parse_codec__", None)
+    if maker is not None:
+        made: Codec = maker(arguments, where)
+        return made
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return _enum_codec(kind, where)
+    if kind is list:
+        return _list_codec(codec_for(arguments[0], where)[0] if arguments else _ANY)
+    if kind is dict:
         if arguments and arguments[0] is not str:
             raise ModelDefinitionError(f"{where}: a dict's keys are strings in Parse")
-        inner_codec = _ANY if not arguments else codec_for(arguments[1], where)[0]
-        return _dict_codec(inner_codec), False
+        return _dict_codec(_ANY if not arguments else codec_for(arguments[1], where)[0])
     raise ModelDefinitionError(
         f"{where}: {annotation!r} is not a type that Parse can hold",
-        hint="use str, int, float, bool, bytes, datetime, list[...] or dict[str, ...]",
+        hint="docs/guide/models.md lists the types; for another one, pass field(codec=...)",
     )
 
 
@@ -193,7 +213,7 @@ def _list_codec(item: Codec) -> Codec:
             raise InvalidValueError("the stored value is not a list")
         return [item.from_json(element) for element in value]
 
-    return Codec(f"list of {item.name}", check, to_json, from_json)
+    return Codec(f"list of {item.name}", check, to_json, from_json, item=item, ordered=False)
 
 
 def _dict_codec(item: Codec) -> Codec:
@@ -212,9 +232,53 @@ def _dict_codec(item: Codec) -> Codec:
     def from_json(value: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever the server sent
         if not isinstance(value, dict):
             raise InvalidValueError("the stored value is not a dict")
+        check_json_value(dict.fromkeys(value))
         return {key: item.from_json(element) for key, element in value.items()}
 
-    return Codec(f"dict of {item.name}", check, to_json, from_json)
+    return Codec(f"dict of {item.name}", check, to_json, from_json, ordered=False)
+
+
+def _enum_codec(kind: type[enum.Enum], where: str) -> Codec:
+    """Members are stored as their values, and a value without a member is an error."""
+    types_of_values = {type(member.value) for member in kind}
+    if types_of_values not in ({str}, {int}):
+        raise ModelDefinitionError(f"{where}: an enum's values are all str, or all int")
+    values = _SIMPLE[types_of_values.pop()]
+    for member in kind:
+        values.check(member.value)
+
+    def check(value: Any) -> Any:  # noqa: ANN401 - whatever was assigned
+        if not isinstance(value, kind):
+            raise InvalidValueError(f"expected {kind.__name__}, got {type(value).__name__}")
+        return value
+
+    def from_json(value: Any) -> Any:  # noqa: ANN401 - whatever the server sent
+        try:
+            return kind(values.from_json(value))
+        except ValueError:
+            raise InvalidValueError(f"the stored value is no {kind.__name__}") from None
+
+    return Codec(kind.__name__, check, lambda member: member.value, from_json)
+
+
+def _text_codec(kind: type, read: Callable[[str], Any], *, ordered: bool = False) -> Codec:
+    """A type that is stored as its `str`, and has only one `str` for a value."""
+
+    def from_json(value: Any) -> Any:  # noqa: ANN401 - whatever the server sent
+        try:
+            found = read(check_text(value))
+        except (ValueError, ArithmeticError):
+            raise InvalidValueError(f"the stored value is no {kind.__name__}") from None
+        return check(found)
+
+    def check(value: Any) -> Any:  # noqa: ANN401 - whatever was assigned
+        if type(value) is not kind:
+            raise InvalidValueError(f"expected {kind.__name__}, got {type(value).__name__}")
+        if isinstance(value, decimal.Decimal) and not value.is_finite():
+            raise InvalidValueError("NaN and infinities are no amounts")
+        return value
+
+    return Codec(kind.__name__, check, str, from_json, ordered=ordered)
 
 
 def _identity(value: Any) -> Any:  # noqa: ANN401 - any value
@@ -225,13 +289,17 @@ def _checked_any_json(value: Any) -> Any:  # noqa: ANN401 - any JSON
     return _check_any(value)
 
 
-_ANY = Codec("JSON value", _check_any, _checked_any_json, _read_any)
+_ANY = Codec("JSON value", _check_any, _checked_any_json, _read_any, ordered=False)
 _BOOL = Codec("bool", _check_exact(bool), _identity, _check_exact(bool))
-_BYTES = Codec("bytes", _check_exact(bytes), _bytes_to_json, _read_bytes)
+_BYTES = Codec("bytes", _check_exact(bytes), _bytes_to_json, _read_bytes, ordered=False)
 _DATE = Codec("datetime", _check_datetime, date_to_json, date_from_json)
 _FLOAT = Codec("float", _check_float, _identity, _check_float)
 _INT = Codec("int", _check_int, _identity, _read_int)
 _STR = Codec("str", check_text, _identity, check_text, is_text=True)
+# Decimals sort as text in the database: 10 before 9.
+_DECIMAL = _text_codec(decimal.Decimal, decimal.Decimal)
+_DAY = _text_codec(dt.date, dt.date.fromisoformat, ordered=True)
+_UUID = _text_codec(uuid.UUID, uuid.UUID, ordered=True)
 _SIMPLE: dict[Any, Codec] = {
     str: _STR,
     int: _INT,
@@ -239,5 +307,8 @@ _SIMPLE: dict[Any, Codec] = {
     bool: _BOOL,
     bytes: _BYTES,
     dt.datetime: _DATE,
+    dt.date: _DAY,
+    decimal.Decimal: _DECIMAL,
+    uuid.UUID: _UUID,
     Any: _ANY,
 }

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import types
+import typing
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeVar, overload
+from typing import Any, Literal, NoReturn, TypeVar, overload
 
 import attrs
 from attrs import frozen
 
-from encrypted_parse.errors import EncryptedParseError, InvalidValueError, MissingValueError
-from encrypted_parse.models.codecs import Codec
+from encrypted_parse.errors import (
+    EncryptedParseError,
+    InvalidValueError,
+    MissingValueError,
+    ModelDefinitionError,
+)
+from encrypted_parse.models.codecs import Codec, codec_for
+from encrypted_parse.models.naming import column_name
 from encrypted_parse.models.rules import RecipientRule
+from encrypted_parse.parse.names import check_field_name
 
 T = TypeVar("T")
 METADATA_KEY = "encrypted_parse"
@@ -36,15 +45,25 @@ class Declaration:
 
     column: str | None = None
     encryption: Encryption | None = None
+    codec: Codec | None = None
 
 
 @overload
 def encrypted(
-    *, to: RecipientRule, author: str | None = None, column: str | None = None
+    *,
+    to: RecipientRule,
+    author: str | None = None,
+    column: str | None = None,
+    codec: Codec | None = None,
 ) -> Any: ...  # noqa: ANN401 - a required field of any type
 @overload
 def encrypted(
-    *, to: RecipientRule, author: str | None = None, column: str | None = None, default: T
+    *,
+    to: RecipientRule,
+    author: str | None = None,
+    column: str | None = None,
+    codec: Codec | None = None,
+    default: T,
 ) -> T: ...
 @overload
 def encrypted(
@@ -52,44 +71,63 @@ def encrypted(
     to: RecipientRule,
     author: str | None = None,
     column: str | None = None,
+    codec: Codec | None = None,
     factory: Callable[[], T],
 ) -> T: ...
-def encrypted(
+def encrypted(  # noqa: PLR0913 - options, all by keyword
     *,
     to: RecipientRule,
     author: str | None = None,
     column: str | None = None,
+    codec: Codec | None = None,
     default: Any = attrs.NOTHING,
     factory: Callable[[], Any] | None = None,
 ) -> Any:
     """Declare an encrypted field.
 
     Args:
-        to: Who can read it: `only_me()`, `users(...)` or `acl_readers()`. The author always can.
-        author: The attribute with the user id of whoever writes the value. Readers accept this
-            user's signature only. Not needed with `only_me()`.
+        to: Who can read it: `only_me()`, `users(...)`, `acl_readers()`, `role(...)`, `group(...)`,
+            or several of them joined by ``|``. The author always can.
+        author: The attribute with the user id of whoever writes the value, or a pointer to that
+            user. Readers accept this user's signature only. Not needed with `only_me()`.
         column: The Parse column, if not the attribute's name in camelCase.
+        codec: Checks, writes and reads the values, in place of the type's own codec.
         default: The value of an object that is made without one.
         factory: Makes that value anew for each object.
     """
-    declaration = Declaration(column, Encryption(to, author))
+    declaration = Declaration(column, Encryption(to, author), codec)
     return _attrs_field(declaration, default, factory)
 
 
 @overload
-def field(*, column: str | None = None) -> Any: ...  # noqa: ANN401 - a required field of any type
+def field(*, column: str | None = None, codec: Codec | None = None) -> Any: ...  # noqa: ANN401 - a required field of any type
 @overload
-def field(*, column: str | None = None, default: T) -> T: ...
+def field(*, column: str | None = None, codec: Codec | None = None, default: T) -> T: ...
 @overload
-def field(*, column: str | None = None, factory: Callable[[], T]) -> T: ...
+def field(
+    *, column: str | None = None, codec: Codec | None = None, factory: Callable[[], T]
+) -> T: ...
 def field(
     *,
     column: str | None = None,
+    codec: Codec | None = None,
     default: Any = attrs.NOTHING,
     factory: Callable[[], Any] | None = None,
 ) -> Any:
-    """Declare a plain field that needs more than a type: another column, or a default."""
-    return _attrs_field(Declaration(column), default, factory)
+    """Declare a plain field that needs more than a type.
+
+    Args:
+        column: The Parse column, if not the attribute's name in camelCase.
+        codec: Checks, writes and reads the values, in place of the type's own codec.
+        default: The value of an object that is made without one.
+        factory: Makes that value anew for each object.
+    """
+    return _attrs_field(Declaration(column, codec=codec), default, factory)
+
+
+def relation(*, column: str | None = None, init: Literal[False] = False) -> Any:  # noqa: ANN401 - a field of any Relation
+    """Declare a field that is a `Relation`, which takes no value."""
+    return attrs.field(init=init, metadata={METADATA_KEY: Declaration(column)})
 
 
 def _attrs_field(declaration: Declaration, default: Any, factory: Any) -> Any:  # noqa: ANN401 - attrs' own types
@@ -97,6 +135,54 @@ def _attrs_field(declaration: Declaration, default: Any, factory: Any) -> Any:  
     if factory is not None:
         return attrs.field(factory=factory, metadata=metadata)
     return attrs.field(default=default, metadata=metadata)
+
+
+def collect(
+    owner: type, make: Callable[[type, attrs.Attribute[Any], Any], Field]
+) -> dict[str, Field]:
+    """Make the fields of a class that attrs has defined, by attribute.
+
+    Raises:
+        ModelDefinitionError: An annotation cannot be resolved, or two fields share a column.
+    """
+    try:
+        hints = typing.get_type_hints(owner, include_extras=True)
+    except NameError as error:
+        raise ModelDefinitionError(
+            f"{owner.__name__}: the annotation {error.name!r} cannot be resolved",
+            hint="import the type at module level",
+        ) from error
+    collected: dict[str, Field] = {}
+    columns: dict[str, str] = {}
+    for attribute in attrs.fields(owner):
+        name = attribute.name
+        declared = make(owner, attribute, hints[name])
+        other = columns.setdefault(declared.column, name)
+        if other != name:
+            raise ModelDefinitionError(
+                f"{owner.__name__}: {other!r} and {name!r} share the column {declared.column!r}"
+            )
+        collected[name] = declared
+    return collected
+
+
+def make_field(owner: type, attribute: attrs.Attribute[Any], hint: Any) -> Field:  # noqa: ANN401 - a type form
+    """Make the field that one annotated name declares.
+
+    Raises:
+        ModelDefinitionError: Its column cannot be one, or Parse has no such type.
+    """
+    name = attribute.name
+    declaration = attribute.metadata.get(METADATA_KEY, Declaration())
+    column = declaration.column or column_name(name)
+    check_field_name(column)
+    where = f"{owner.__name__}.{name}"
+    if declaration.codec is None:
+        codec, optional = codec_for(hint, where)
+    else:
+        codec = declaration.codec
+        optional = types.NoneType in typing.get_args(hint)
+    return Field(owner.__name__, name, column, codec, optional, declaration.encryption)
 
 
 @frozen
@@ -142,6 +228,11 @@ class Field:
     def where(self) -> str:
         """The name for messages: ``Message.body``."""
         return f"{self.model}.{self.name}"
+
+    @property
+    def target(self) -> type[Any] | None:
+        """The model that a plain pointer points to."""
+        return self.codec.target if self.encryption is None else None
 
     def check(self, value: Any) -> Any:  # noqa: ANN401 - whatever was assigned
         """Return *value* as it will be stored.

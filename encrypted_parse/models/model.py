@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import typing
 from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn, Self, dataclass_transform
 
@@ -20,11 +19,9 @@ from encrypted_parse.errors import (
 )
 from encrypted_parse.models import fields
 from encrypted_parse.models.acl import ACL
-from encrypted_parse.models.codecs import codec_for
-from encrypted_parse.models.fields import Declaration, Field, LockedValue
-from encrypted_parse.models.naming import column_name
+from encrypted_parse.models.fields import Field, LockedValue
 from encrypted_parse.models.rules import Recipient, only_me
-from encrypted_parse.parse.names import check_class_name, check_field_name
+from encrypted_parse.parse.names import check_class_name
 
 _RESERVED = frozenset({"acl", "created_at", "is_new", "locked", "object_id", "updated_at"})
 _SET_ANYWAY = object.__setattr__
@@ -66,7 +63,9 @@ class ObjectState:
         self.released: set[str] = set()
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(fields.encrypted, fields.field))
+@dataclass_transform(
+    kw_only_default=True, field_specifiers=(fields.encrypted, fields.field, fields.relation)
+)
 class Model:
     """Base class of models.
 
@@ -92,7 +91,8 @@ class Model:
         cls.parse_class = parse_class or cls.__name__
         check_class_name(cls.parse_class)
         attrs.define(cls, kw_only=True, slots=False, eq=False, repr=False, auto_attribs=True)
-        cls.fields = _collect_fields(cls)
+        cls.fields = fields.collect(cls, _make_field)
+        _check_authors(cls, cls.fields)
         for name, declared in cls.fields.items():
             setattr(cls, name, declared)
 
@@ -198,42 +198,15 @@ class Model:
         return instance
 
 
-def _collect_fields(cls: type[Model]) -> dict[str, Field]:
-    try:
-        hints = typing.get_type_hints(cls, include_extras=True)
-    except NameError as error:
-        raise ModelDefinitionError(
-            f"{cls.__name__}: the annotation {error.name!r} cannot be resolved",
-            hint="import the type at module level",
-        ) from error
-    collected: dict[str, Field] = {}
-    for attribute in attrs.fields(cls):  # type: ignore[arg-type]  # defined a moment ago
-        collected[attribute.name] = _make_field(cls, attribute, hints[attribute.name])
-    _check_columns(cls, collected)
-    _check_authors(cls, collected)
-    return collected
-
-
-def _make_field(cls: type[Model], attribute: attrs.Attribute[Any], hint: Any) -> Field:  # noqa: ANN401 - a type form
+def _make_field(cls: type, attribute: attrs.Attribute[Any], hint: Any) -> Field:  # noqa: ANN401 - a type form
     name = attribute.name
     where = f"{cls.__name__}.{name}"
     if name.startswith("_") or name in _RESERVED or hasattr(Model, name):
         raise ModelDefinitionError(f"{where}: the name is taken by Model itself")
-    declaration = attribute.metadata.get(fields.METADATA_KEY, Declaration())
-    column = declaration.column or column_name(name)
-    check_field_name(column)
-    codec, optional = codec_for(hint, where)
-    return Field(cls.__name__, name, column, codec, optional, declaration.encryption)
-
-
-def _check_columns(cls: type[Model], collected: Mapping[str, Field]) -> None:
-    seen: dict[str, str] = {}
-    for name, declared in collected.items():
-        other = seen.setdefault(declared.column, name)
-        if other != name:
-            raise ModelDefinitionError(
-                f"{cls.__name__}: {other!r} and {name!r} share the column {declared.column!r}"
-            )
+    declared = fields.make_field(cls, attribute, hint)
+    if not attribute.init and declared.encryption is not None:
+        raise ModelDefinitionError(f"{where}: the server keeps relations; they are not encrypted")
+    return declared
 
 
 def _check_authors(cls: type[Model], collected: Mapping[str, Field]) -> None:

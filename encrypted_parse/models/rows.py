@@ -24,8 +24,9 @@ from encrypted_parse.errors import (
 from encrypted_parse.models.acl import ACL
 from encrypted_parse.models.fields import Encryption, Field
 from encrypted_parse.models.model import Model, ObjectState, lock
-from encrypted_parse.models.rules import Recipient
+from encrypted_parse.models.rules import Recipient, user_id_of
 from encrypted_parse.models.sealer import ObjectContext, Sealer
+from encrypted_parse.models.values import Pointer, Relation
 from encrypted_parse.parse.types import date_from_json
 
 M = TypeVar("M", bound=Model)
@@ -52,6 +53,7 @@ def load_rows(model: type[M], rows: Sequence[Mapping[str, Any]], sealer: Sealer)
     )
     for instance, row in zip(instances, rows, strict=True):
         _open_encrypted(instance, row, sealer)
+    _load_included(model, instances, rows, sealer)
     return instances
 
 
@@ -78,14 +80,40 @@ def _load_plain(model: type[M], row: Mapping[str, Any], user_id: str) -> M:
         if declared.encryption is not None or value is None:
             continue
         try:
-            instance.__dict__[declared.name] = declared.codec.from_json(value)
+            decoded = declared.codec.from_json(value)
+            # As we would write it: what the server adds is no change of ours.
+            state.stored[declared.name] = declared.codec.to_json(decoded)
         except InvalidValueError as error:
             lock(instance, declared.name, error)
         else:
-            state.stored[declared.name] = value
+            instance.__dict__[declared.name] = decoded
     for declared, encryption in encrypted_fields(instance):
         state.recipients[declared.name] = _known_recipients(instance, encryption, user_id)
     return instance
+
+
+def _load_included(
+    model: type[Model],
+    instances: Sequence[Model],
+    rows: Sequence[Mapping[str, Any]],
+    sealer: Sealer,
+) -> None:
+    """Make objects of the rows that the server put in place of pointers, a model at a time."""
+    for declared in model.fields.values():
+        target = declared.target
+        if target is None:
+            continue
+        found = [
+            (instance, row[declared.column])
+            for instance, row in zip(instances, rows, strict=True)
+            if declared.name in instance.__dict__
+            and instance.__dict__[declared.name] is not None
+            and isinstance(row.get(declared.column), dict)
+            and row[declared.column].get("__type") == "Object"
+        ]
+        loaded = load_rows(target, [row for _, row in found], sealer) if found else []
+        for (instance, _), included in zip(found, loaded, strict=True):
+            instance.__dict__[declared.name] = Pointer.to(included)
 
 
 def _open_encrypted(instance: Model, row: Mapping[str, Any], sealer: Sealer) -> None:
@@ -189,7 +217,7 @@ def draft(instance: Model, user_id: str, *, reseal: Collection[str] = ()) -> Dra
 def _draft_plain(result: Draft, declared: Field, state: ObjectState) -> None:
     name, column = declared.name, declared.column
     values = result.instance.__dict__
-    if name not in values:
+    if name not in values or isinstance(values[name], Relation):
         return
     if values[name] is None:
         if name in state.stored or name in state.released:
@@ -301,7 +329,7 @@ def _acl_to_save(instance: Model, user_id: str) -> ACL | None:
 def _check_author(instance: Model, declared: Field, encryption: Encryption, user_id: str) -> None:
     if encryption.author is None:
         return
-    author = instance.__dict__.get(encryption.author)
+    author = user_id_of(instance.__dict__.get(encryption.author))
     if author != user_id:
         raise AuthorMismatchError(
             f"{declared.where} is signed by the user that {encryption.author!r} names, "
@@ -314,8 +342,7 @@ def author_of(instance: Model, encryption: Encryption, user_id: str) -> str | No
     """Return whom the author attribute names; without one, ourselves; None if it names nobody."""
     if encryption.author is None:
         return user_id
-    author = instance.__dict__.get(encryption.author)
-    return author if isinstance(author, str) and author else None
+    return user_id_of(instance.__dict__.get(encryption.author)) or None
 
 
 def _known_recipients(

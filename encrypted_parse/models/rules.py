@@ -12,6 +12,7 @@ from attrs import frozen
 
 from encrypted_parse.errors import PublicReadError, RecipientRuleError
 from encrypted_parse.models.acl import ACL, PUBLIC, ROLE_PREFIX
+from encrypted_parse.models.values import USER_CLASS, Pointer
 
 
 @frozen
@@ -60,19 +61,26 @@ class _Users:
         found: set[Recipient] = set()
         for name in self.names:
             value = values.get(name)
-            several = [value] if isinstance(value, str) or value is None else value
-            if not isinstance(several, (list, tuple)) or not all(
-                isinstance(user_id, str) and user_id for user_id in several
-            ):
+            several = value if isinstance(value, (list, tuple)) else [value]
+            user_ids = [user_id_of(one) for one in several]
+            if not all(user_ids):
                 raise RecipientRuleError(
-                    f"users({name!r}) needs a user id, or a list of them, in {name!r}",
+                    f"users({name!r}) needs a user id, a pointer to a user, or a list of them, "
+                    f"in {name!r}",
                     hint="set the attribute before saving",
                 )
-            found.update(several)
+            found.update(user_ids)
         return frozenset(found)
 
     def attributes(self) -> Sequence[str]:
         return self.names
+
+
+def user_id_of(value: Any) -> str:  # noqa: ANN401 - any plain value
+    """Return the user id that *value* is or points to; empty if it is none."""
+    if isinstance(value, Pointer):
+        return value.object_id if value.class_name == USER_CLASS else ""
+    return value if isinstance(value, str) else ""
 
 
 @frozen
@@ -121,7 +129,7 @@ def only_me() -> RecipientRule:
 
 
 def users(*attribute_names: str) -> RecipientRule:
-    """Encrypt for the users whose ids stand in the named attributes (a str, or a list of str)."""
+    """Encrypt for the users that the named attributes hold: ids, pointers, or lists of either."""
     return _Users(attribute_names)
 
 

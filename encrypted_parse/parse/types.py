@@ -12,6 +12,7 @@ from encrypted_parse.errors import InvalidValueError
 MAX_SAFE_INTEGER = 2**53 - 1  # numbers are IEEE doubles
 MAX_DEPTH = 64  # bounds work on hostile input
 _REFUSED_KEYS = frozenset({"__op", "__proto__", "__type", "_bsontype", "constructor"})
+_PARSE_TYPES = frozenset({"Bytes", "Date", "File", "GeoPoint", "Object", "Pointer", "Polygon"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
 
@@ -52,15 +53,16 @@ def date_from_json(value: Any) -> dt.datetime:  # noqa: ANN401 - whatever the se
     raise InvalidValueError("the stored value is not a date")
 
 
-def check_json_value(value: Any, *, depth: int = 0) -> None:  # noqa: ANN401, C901 - any value; one branch a type
+def check_json_value(value: Any, *, depth: int = 0) -> None:  # noqa: ANN401, C901, PLR0912 - any value; one branch a type
     """Refuse what Parse Server or its database would refuse, change, or interpret.
 
     The value is never part of the message.
 
     Raises:
         InvalidValueError: NaN or an infinity, an int beyond 2**53 - 1, NUL or a lone surrogate
-            in a string, a key with ``$`` or ``.``, a key that Parse interprets, a type that
-            JSON has not, or nesting deeper than 64.
+            in a string, a key with ``$`` or ``.``, a key that Parse interprets (but for the
+            ``__type`` of its own kinds of values), a type that JSON has not, or nesting deeper
+            than 64.
     """
     if depth > MAX_DEPTH:
         raise InvalidValueError(f"nested deeper than {MAX_DEPTH} levels")
@@ -78,8 +80,10 @@ def check_json_value(value: Any, *, depth: int = 0) -> None:  # noqa: ANN401, C9
         for element in value:
             check_json_value(element, depth=depth + 1)
     elif isinstance(value, dict):
+        tagged = isinstance(value.get("__type"), str) and value["__type"] in _PARSE_TYPES
         for key, element in value.items():
-            _check_key(key)
+            if not (tagged and key == "__type"):
+                _check_key(key)
             check_json_value(element, depth=depth + 1)
     else:
         raise InvalidValueError(f"{type(value).__name__} is not a JSON type")

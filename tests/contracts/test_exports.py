@@ -18,15 +18,22 @@ MODULES = sorted(ROOT.rglob("*.py"))
 # belongs into CHANGELOG.md.
 TOP_LEVEL = [
     "ACL",
+    "Codec",
+    "Embedded",
     "EncryptedClient",
     "EnvironmentKeystore",
+    "File",
     "FileKeystore",
+    "GeoPoint",
     "KeyService",
     "KeyringKeystore",
     "MemoryKeystore",
     "Model",
     "Passphrase",
+    "Pointer",
+    "Polygon",
     "Query",
+    "Relation",
     "Results",
     "SaveOutcome",
     "TrustPolicy",
@@ -37,6 +44,7 @@ TOP_LEVEL = [
     "field",
     "group",
     "only_me",
+    "relation",
     "users",
 ]
 
