@@ -7,6 +7,7 @@ from encrypted_parse.models.codecs import Codec
 from encrypted_parse.models.embedded import Embedded
 from encrypted_parse.models.fields import encrypted, field, relation
 from encrypted_parse.models.model import Model
+from encrypted_parse.models.outcomes import BatchReport, DeleteOutcome, SaveOutcome
 from encrypted_parse.models.query import Query, Results
 from encrypted_parse.models.reseal import ResealCheckpoint, ResealReport, reseal_objects
 from encrypted_parse.models.rules import (
@@ -19,12 +20,14 @@ from encrypted_parse.models.rules import (
     users,
 )
 from encrypted_parse.models.sealer import E3KitSealer, ObjectContext, Sealer
-from encrypted_parse.models.store import ObjectStore, SaveOutcome
+from encrypted_parse.models.store import ObjectStore
 from encrypted_parse.models.values import File, GeoPoint, Pointer, Polygon, Relation
 
 __all__ = [
     "ACL",
+    "BatchReport",
     "Codec",
+    "DeleteOutcome",
     "E3KitSealer",
     "Embedded",
     "File",

@@ -39,8 +39,9 @@ class Codec:
         to_json: From a checked value to Parse JSON.
         from_json: From Parse JSON, strictly; raises `InvalidValueError`.
         is_text: Encrypted as bare UTF-8 rather than as JSON.
+        kind: The Python type, for conditions that only some types have.
         item: Of a list, the codec of its elements.
-        target: Of a pointer, the model that it points to.
+        target: Of a pointer or a relation, the model that it leads to.
         ordered: Whether the server sorts the stored form as Python sorts the values.
     """
 
@@ -49,6 +50,7 @@ class Codec:
     to_json: Callable[[Any], Any]
     from_json: Callable[[Any], Any]
     is_text: bool = False
+    kind: type[Any] | None = None
     item: Codec | None = None
     target: type[Any] | None = None
     ordered: bool = True
@@ -278,7 +280,7 @@ def _text_codec(kind: type, read: Callable[[str], Any], *, ordered: bool = False
             raise InvalidValueError("NaN and infinities are no amounts")
         return value
 
-    return Codec(kind.__name__, check, str, from_json, ordered=ordered)
+    return Codec(kind.__name__, check, str, from_json, kind=kind, ordered=ordered)
 
 
 def _identity(value: Any) -> Any:  # noqa: ANN401 - any value
@@ -295,7 +297,7 @@ _BYTES = Codec("bytes", _check_exact(bytes), _bytes_to_json, _read_bytes, ordere
 _DATE = Codec("datetime", _check_datetime, date_to_json, date_from_json)
 _FLOAT = Codec("float", _check_float, _identity, _check_float)
 _INT = Codec("int", _check_int, _identity, _read_int)
-_STR = Codec("str", check_text, _identity, check_text, is_text=True)
+_STR = Codec("str", check_text, _identity, check_text, is_text=True, kind=str)
 # Decimals sort as text in the database: 10 before 9.
 _DECIMAL = _text_codec(decimal.Decimal, decimal.Decimal)
 _DAY = _text_codec(dt.date, dt.date.fromisoformat, ordered=True)

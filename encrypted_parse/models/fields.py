@@ -19,6 +19,7 @@ from encrypted_parse.errors import (
 from encrypted_parse.models.codecs import Codec, codec_for
 from encrypted_parse.models.naming import column_name
 from encrypted_parse.models.rules import RecipientRule
+from encrypted_parse.models.values import Pointer, Relation
 from encrypted_parse.parse.names import check_field_name
 
 T = TypeVar("T")
@@ -37,6 +38,10 @@ class Encryption:
 
     to: RecipientRule
     author: str | None
+
+    def attributes(self) -> frozenset[str]:
+        """Return the attributes that say who reads and who wrote."""
+        return frozenset(self.to.attributes()) | ({self.author} if self.author else frozenset())
 
 
 @frozen
@@ -232,7 +237,14 @@ class Field:
     @property
     def target(self) -> type[Any] | None:
         """The model that a plain pointer points to."""
-        return self.codec.target if self.encryption is None else None
+        plain = self.encryption is None and self.codec.kind is Pointer
+        return self.codec.target if plain else None
+
+    @property
+    def relation_to(self) -> str | None:
+        """The Parse class that a relation leads to."""
+        target = self.codec.target if self.codec.kind is Relation else None
+        return None if target is None else str(target.parse_class)
 
     def check(self, value: Any) -> Any:  # noqa: ANN401 - whatever was assigned
         """Return *value* as it will be stored.
@@ -256,6 +268,11 @@ class Field:
         locked: LockedValue | None = state.locked.get(self.name)
         if locked is not None:
             locked.fail(self.where)
+        if self.name in state.deferred:
+            raise MissingValueError(
+                f"{self.where} was not fetched",
+                hint="name it in only(...), or refresh() the object",
+            )
         if self.optional:
             return None
         raise MissingValueError(

@@ -37,11 +37,13 @@ class ObjectState:
             the object's own fields and ACL tell; None if they do not.
         locked: By attribute, why a stored value could not be opened.
         released: Locked attributes that may be overwritten, by explicit call.
+        deferred: Attributes that the query did not ask for.
     """
 
     __slots__ = (
         "acl",
         "created_at",
+        "deferred",
         "locked",
         "object_id",
         "recipients",
@@ -61,6 +63,7 @@ class ObjectState:
         self.recipients: dict[str, frozenset[Recipient] | None] = {}
         self.locked: dict[str, LockedValue] = {}
         self.released: set[str] = set()
+        self.deferred: frozenset[str] = frozenset()
 
 
 @dataclass_transform(

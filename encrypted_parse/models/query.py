@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from typing import Any, Generic, TypeVar
 
 from attrs import evolve, frozen
 
-from encrypted_parse.errors import EncryptedQueryError, InvalidQueryError, ObjectNotFoundError
-from encrypted_parse.models.codecs import codec_for
+from encrypted_parse.errors import (
+    EncryptedParseError,
+    InvalidQueryError,
+    ObjectNotFoundError,
+)
+from encrypted_parse.models.conditions import (
+    add_conditions,
+    check_ordered,
+    column_of,
+    pointer_json,
+    to_where,
+)
 from encrypted_parse.models.model import Model
+from encrypted_parse.models.outcomes import BatchReport
+from encrypted_parse.models.pages import BY_OBJECT_ID, PAGE_ROWS, Page, Rows, walk
 
 M = TypeVar("M", bound=Model)
 
-PAGE_ROWS = 100  # Parse Server's default limit; what one request asks for
-_OPERATORS = {
-    "ne": "$ne",
-    "lt": "$lt",
-    "lte": "$lte",
-    "gt": "$gt",
-    "gte": "$gte",
-    "in": "$in",
-    "nin": "$nin",
-    "exists": "$exists",
-}
-_SERVER_COLUMNS: dict[str, tuple[str, type]] = {
-    "object_id": ("objectId", str),
-    "created_at": ("createdAt", dt.datetime),
-    "updated_at": ("updatedAt", dt.datetime),
-}
-
-Fetch = Callable[[type[Any], Mapping[str, Any], Sequence[str], int, int], list[Any]]
-Count = Callable[[type[Any], Mapping[str, Any]], int]
+MAX_INCLUDE_DEPTH = 3
+Conditions = Mapping[str, Any]
+Progress = Callable[[int], None]
 
 
 class Results(list[M]):
@@ -46,52 +42,89 @@ class Results(list[M]):
 
 @frozen(eq=False, repr=False)
 class Query(Generic[M]):
-    """A query over one model. Immutable: each method returns a new query.
+    """A query over one model. Immutable: each method that narrows it returns a new query.
 
-    Iterating fetches pages until the end, or up to `limit`.
+    Iterating fetches pages until the end, or up to `limit`; the next page is under way while the
+    present one is used. Without `order_by`, objects come by object id, and rows that come or go
+    meanwhile shift nothing.
     """
 
     _model: type[M]
-    _fetch: Fetch
-    _count: Count
-    _where: Mapping[str, Any] = {}
+    _rows: Rows
+    _where: Mapping[str, Mapping[str, Any]] = {}
+    _clauses: tuple[Mapping[str, Any], ...] = ()
+    _related: Mapping[str, Any] | None = None
     _order: tuple[str, ...] = ()
     _limit: int | None = None
+    _skip: int = 0
+    _only: frozenset[str] | None = None
+    _include: tuple[str, ...] = ()
+
+    # --- narrowing --------------------------------------------------------------------------
 
     def filter(self, **conditions: Any) -> Query[M]:  # noqa: ANN401 - values of any field
         """Keep objects whose fields equal the given values, or compare as ``field__gt`` says.
 
-        Operators: ne, lt, lte, gt, gte, in, nin, exists. Conditions of all calls hold together.
+        For any type: ``ne``, ``in``, ``nin``, ``exists``; where the server orders as Python does:
+        ``lt``, ``lte``, ``gt``, ``gte``; for text: ``regex`` (a str or `re.compile`'s),
+        ``startswith``; for lists: ``contains``, ``contains_all``, ``contained_by``; for
+        pointers: ``in_query``, ``not_in_query``; for a `GeoPoint`: ``near`` (a point, or a point
+        and kilometres; nearest first) and ``within`` (a `Polygon`); for a `Polygon`: ``covers``.
+        Conditions of all calls hold together.
 
         Raises:
             EncryptedQueryError: A condition names an encrypted field.
             InvalidQueryError: No such field or operator, or a condition given twice.
             InvalidValueError: The value is not of the field's type.
         """
-        where = {column: dict(tests) for column, tests in self._where.items()}
-        for keyword, value in conditions.items():
-            name, _, operator = keyword.partition("__")
-            column, encode = self._column(name, "filter")
-            tests = where.setdefault(column, {})
-            test = "$eq" if not operator else _OPERATORS.get(operator)
-            if test is None:
-                raise InvalidQueryError(f"unknown operator {operator!r} in {keyword!r}")
-            if test in tests:
-                raise InvalidQueryError(f"{keyword!r} has a condition already")
-            tests[test] = _encode_operand(test, value, encode)
-        return evolve(self, where=where)
+        return evolve(self, where=add_conditions(self._model, self._where, conditions))
+
+    def or_(self, *alternatives: Conditions) -> Query[M]:
+        """Keep objects that match at least one of the given groups of conditions.
+
+        ``query.filter(thread_id="t").or_({"stars__gt": 3}, {"pinned": True})``. Raises as
+        `filter`.
+        """
+        if not alternatives:
+            raise InvalidQueryError("or_() takes conditions: or_({'a': 1}, {'b__gt': 2})")
+        wheres = [to_where(add_conditions(self._model, {}, one)) for one in alternatives]
+        return evolve(self, clauses=(*self._clauses, {"$or": wheres}))
+
+    def exclude(self, **conditions: Any) -> Query[M]:  # noqa: ANN401 - values of any field
+        """Leave out objects that match all of *conditions*. Raises as `filter`."""
+        where = to_where(add_conditions(self._model, {}, conditions))
+        return evolve(self, clauses=(*self._clauses, {"$nor": [where]}))
+
+    def related_to(self, instance: Model, name: str) -> Query[M]:
+        """Keep objects that the relation *name* of *instance* holds.
+
+        Raises:
+            InvalidQueryError: *name* is no relation to this model.
+            InvalidValueError: *instance* was never saved.
+        """
+        declared = type(instance).fields.get(name)
+        relation = None if declared is None else declared.relation_to
+        if declared is None or relation != self._model.parse_class:
+            raise InvalidQueryError(
+                f"{type(instance).__name__}.{name} is no Relation to {self._model.__name__}"
+            )
+        if self._related is not None:
+            raise InvalidQueryError("a query is related to one object only")
+        related = {"object": pointer_json(instance), "key": declared.column}
+        return evolve(self, related=related)
 
     def order_by(self, *names: str) -> Query[M]:
         """Sort by attributes; a leading ``-`` sorts downwards.
 
         Raises:
             EncryptedQueryError: A name is an encrypted field's.
-            InvalidQueryError: No such field.
+            InvalidQueryError: No such field, or one that the server orders otherwise.
         """
         order = []
         for name in names:
-            column, _ = self._column(name.removeprefix("-"), "order")
-            order.append(f"-{column}" if name.startswith("-") else column)
+            column = column_of(self._model, name.removeprefix("-"), "order")
+            check_ordered(column, "order")
+            order.append(f"-{column.name}" if name.startswith("-") else column.name)
         return evolve(self, order=tuple(order))
 
     def limit(self, count: int) -> Query[M]:
@@ -103,6 +136,46 @@ class Query(Generic[M]):
         if count < 0:
             raise InvalidQueryError("a limit is not negative")
         return evolve(self, limit=count)
+
+    def skip(self, count: int) -> Query[M]:
+        """Leave out the first *count* objects. Slow for many: rather filter by the last seen.
+
+        Raises:
+            InvalidQueryError: *count* is negative.
+        """
+        if count < 0:
+            raise InvalidQueryError("a number of objects is not negative")
+        return evolve(self, skip=count)
+
+    def include(self, *names: str) -> Query[M]:
+        """Fetch what pointers point to as well: ``include("thread", "thread.owner")``.
+
+        Included objects are decrypted as any other.
+
+        Raises:
+            InvalidQueryError: A name is no plain ``Pointer[Model]``, or goes too deep.
+        """
+        paths = [_include_path(self._model, name) for name in names]
+        return evolve(self, include=tuple(dict.fromkeys([*self._include, *paths])))
+
+    def only(self, *names: str) -> Query[M]:
+        """Fetch these attributes alone; the others raise `MissingValueError`.
+
+        The attributes that encrypted fields depend on are fetched too.
+
+        Raises:
+            InvalidQueryError: No such field.
+        """
+        chosen = set(names)
+        for name in names:
+            declared = self._model.fields.get(name)
+            if declared is None:
+                raise InvalidQueryError(f"{self._model.__name__} has no field {name!r}")
+            if declared.encryption is not None:
+                chosen |= {*declared.encryption.attributes()}
+        return evolve(self, only=frozenset(chosen))
+
+    # --- answers ----------------------------------------------------------------------------
 
     def all(self) -> Results[M]:
         """Fetch every object that matches (or up to `limit`)."""
@@ -125,63 +198,143 @@ class Query(Generic[M]):
             )
         return found
 
+    def by_id(self, object_ids: Iterable[str]) -> Results[M]:
+        """Fetch the objects with these ids, in their order; what is not found is left out.
+
+        Any number of ids, a hundred a request.
+        """
+        wanted = list(dict.fromkeys(object_ids))
+        found: dict[str | None, M] = {}
+        for start in range(0, len(wanted), PAGE_ROWS):
+            chunk = wanted[start : start + PAGE_ROWS]
+            found.update({one.object_id: one for one in self.filter(object_id__in=chunk)})
+        return Results(found[object_id] for object_id in wanted if object_id in found)
+
     def count(self) -> int:
         """Count the objects that match, on the server."""
-        return self._count(self._model, self._wire_where())
+        return self._rows.count(self._model, self._wire_where())
+
+    def exists(self) -> bool:
+        """Tell whether any object matches, without fetching its values."""
+        page = Page(self._wire_where(), limit=1, keys=BY_OBJECT_ID)
+        return bool(self._rows.fetch(self._model, page))
 
     def __iter__(self) -> Iterator[M]:
-        remaining = self._limit
-        order = self._order if self._order[-1:] == ("objectId",) else (*self._order, "objectId")
-        by_id = order == ("objectId",)
-        where, skip = self._wire_where(), 0
-        while remaining is None or remaining > 0:
-            rows = PAGE_ROWS if remaining is None else min(PAGE_ROWS, remaining)
-            page = self._fetch(self._model, where, order, rows, skip)
-            yield from page
-            if len(page) < rows:
-                return
-            if remaining is not None:
-                remaining -= len(page)
-            if by_id:
-                # Keyset paging: rows that come or go meanwhile shift nothing.
-                last = {"objectId": {"$gt": page[-1].object_id}}
-                base = self._wire_where()
-                where = {"$and": [base, last]} if base else last
-            else:
-                skip += len(page)
+        with closing(self._pages()) as pages:
+            for page in pages:
+                yield from page
+
+    # --- changes ----------------------------------------------------------------------------
+
+    def update(self, progress: Progress | None = None, /, **values: Any) -> BatchReport:  # noqa: ANN401 - values of any field
+        """Set attributes of every object that matches, and save them page by page.
+
+        Encrypted fields are encrypted, each object for its own readers. What cannot be saved is
+        reported and hides no other. May be repeated: what is done already is not sent again.
+
+        Args:
+            progress: Called with the number of objects that are done with.
+            values: The new values by attribute.
+
+        Raises:
+            AttributeError: No such field.
+            TransportError: The server could not be reached; the rest is as it was.
+        """
+        unknown = sorted(set(values) - set(self._model.fields))
+        if unknown:
+            raise AttributeError(f"{self._model.__name__} has no field {unknown[0]!r}")
+        report = BatchReport()
+        for page in self._whole()._pages():  # noqa: SLF001 - our own
+            ready: list[Model] = []
+            for instance in page:
+                try:
+                    for name, value in values.items():
+                        setattr(instance, name, value)
+                except EncryptedParseError as error:
+                    report.examined += 1
+                    report.failed.append((str(instance.object_id), error))
+                else:
+                    ready.append(instance)
+            report.add(self._rows.save_all(ready))
+            if progress is not None:
+                progress(report.examined)
+        return report
+
+    def delete(self, progress: Progress | None = None, /) -> BatchReport:
+        """Delete every object that matches, page by page; nothing of them is decrypted.
+
+        Args:
+            progress: Called with the number of objects that are done with.
+
+        Raises:
+            TransportError: The server could not be reached; the rest is as it was.
+        """
+        report = BatchReport()
+        for page in evolve(self._whole(), only=frozenset(), include=())._pages():  # noqa: SLF001 - our own
+            report.add(self._rows.delete_all(page))
+            if progress is not None:
+                progress(report.examined)
+        return report
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def to_subquery(self) -> dict[str, Any]:
+        """Return Parse's form of this query inside another: its class and conditions."""
+        if self._limit is not None or self._skip or self._order:
+            raise InvalidQueryError("a query inside another has conditions only")
+        return {"className": self._model.parse_class, "where": self._wire_where()}
+
+    def _whole(self) -> Query[M]:
+        """Return this query in an order that changes of the rows do not disturb."""
+        if self._order or self._skip:
+            raise InvalidQueryError(
+                "update() and delete() of a query go by object id",
+                hint="leave out order_by() and skip(), or save_all() what you fetched",
+            )
+        return evolve(self, only=None)
+
+    def _pages(self) -> Generator[list[M]]:
+        page = Page(
+            self._wire_where(),
+            () if self._by_distance() else tuple(dict.fromkeys([*self._order, *BY_OBJECT_ID])),
+            self._limit,
+            self._skip,
+            self._keys(),
+            self._include,
+        )
+        for rows in walk(self._rows, self._model, page):
+            yield self._rows.load(self._model, rows, self._only)
+
+    def _keys(self) -> tuple[str, ...]:
+        if self._only is None:
+            return ()
+        return ("ACL", *(self._model.fields[name].column for name in sorted(self._only)))
+
+    def _by_distance(self) -> bool:
+        return not self._order and any("$nearSphere" in tests for tests in self._where.values())
+
+    def _wire_where(self) -> dict[str, Any]:
+        where = to_where(self._where)
+        if self._clauses:
+            where["$and"] = list(self._clauses)
+        if self._related is not None:
+            where["$relatedTo"] = dict(self._related)
+        return where
 
     def __repr__(self) -> str:
         return f"<Query of {self._model.__name__}>"
 
-    def _wire_where(self) -> dict[str, Any]:
-        return {
-            column: tests["$eq"] if set(tests) == {"$eq"} else dict(tests)
-            for column, tests in self._where.items()
-        }
 
-    def _column(self, name: str, purpose: str) -> tuple[str, Callable[[Any], Any]]:
-        if name in _SERVER_COLUMNS:
-            column, kind = _SERVER_COLUMNS[name]
-            codec = codec_for(kind, name)[0]
-            return column, lambda value: codec.to_json(codec.check(value))
-        declared = self._model.fields.get(name)
-        if declared is None:
-            raise InvalidQueryError(f"{self._model.__name__} has no field {name!r}")
-        if declared.encryption is not None:
-            raise EncryptedQueryError(
-                f"cannot {purpose} by {declared.where}: the server sees ciphertext only",
-                hint=f"{purpose} by plain fields, then in Python over the fetched objects",
+def _include_path(model: type[Model], name: str) -> str:
+    columns: list[str] = []
+    at: type[Model] = model
+    for part in name.split("."):
+        declared = at.fields.get(part)
+        target = None if declared is None else declared.target
+        if declared is None or target is None or len(columns) == MAX_INCLUDE_DEPTH:
+            raise InvalidQueryError(
+                f"cannot include {name!r}: {at.__name__}.{part} is no plain Pointer[Model]"
             )
-        return declared.column, lambda value: declared.codec.to_json(declared.check(value))
-
-
-def _encode_operand(test: str, value: Any, encode: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - values of any field
-    if test == "$exists":
-        if not isinstance(value, bool):
-            raise InvalidQueryError("__exists takes True or False")
-        return value
-    if test in ("$in", "$nin"):
-        if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, set, frozenset)):
-            raise InvalidQueryError("__in and __nin take a list")
-        return [encode(element) for element in value]
-    return None if value is None and test in ("$eq", "$ne") else encode(value)
+        columns.append(declared.column)
+        at = target
+    return ".".join(columns)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from attrs import define, field
 
 from encrypted_parse.errors import EncryptedParseError, MalformedResponseError
-from encrypted_parse.models import rows
+from encrypted_parse.models import drafts, rows
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.sealer import Sealer
 from encrypted_parse.parse import BatchOperation, ParseClient
@@ -114,7 +114,7 @@ def _reseal_page(
     page: Sequence[Mapping[str, Any]],
     report: ResealReport,
 ) -> None:
-    drafts: list[rows.Draft] = []
+    planned: list[drafts.Draft] = []
     operations: list[BatchOperation] = []
     for row, instance in zip(page, rows.load_rows(model, page, sealer), strict=True):
         report.examined += 1
@@ -123,14 +123,14 @@ def _reseal_page(
             stale = _stale_fields(instance, row, sealer, report)
             if not stale:
                 continue
-            draft = rows.draft(instance, sealer.user_id, reseal=stale)
-            body = rows.seal(draft, sealer)
+            draft = drafts.draft(instance, sealer.user_id, reseal=stale)
+            body = drafts.seal(draft, sealer)
         except EncryptedParseError as error:
             report.failed.append((model.parse_class, object_id, error))
             continue
-        drafts.append(draft)
+        planned.append(draft)
         operations.append(BatchOperation.update(model.parse_class, object_id, body))
-    for draft, result in zip(drafts, parse.batch(operations), strict=True):
+    for draft, result in zip(planned, parse.batch(operations), strict=True):
         if result.error is None:
             report.resealed += 1
         else:

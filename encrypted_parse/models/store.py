@@ -5,29 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from attrs import frozen
-
 from encrypted_parse.errors import EncryptedParseError, InvalidValueError
-from encrypted_parse.models import rows
+from encrypted_parse.models import drafts, rows
 from encrypted_parse.models.model import Model
+from encrypted_parse.models.outcomes import DeleteOutcome, SaveOutcome
+from encrypted_parse.models.pages import PAGE_ROWS, Page
 from encrypted_parse.models.query import Query
 from encrypted_parse.models.sealer import Sealer
 from encrypted_parse.parse import BatchOperation, ParseClient
 
 M = TypeVar("M", bound=Model)
-
-
-@frozen
-class SaveOutcome:
-    """What became of one object of `save_all`: saved, or why not."""
-
-    instance: Model
-    error: EncryptedParseError | None
-
-    @property
-    def saved(self) -> bool:
-        """True if the server holds the object's present values."""
-        return self.error is None
 
 
 class ObjectStore:
@@ -49,11 +36,11 @@ class ObjectStore:
             ParseServerError: The server refused.
             OutcomeUnknownError: The connection broke; the row may or may not be saved.
         """
-        draft = rows.draft(instance, self._sealer.user_id)
+        draft = drafts.draft(instance, self._sealer.user_id)
         if draft.is_empty and not instance.is_new:
             return instance
-        body = rows.seal(draft, self._sealer)
-        rows.commit(draft, self._send(instance, body))
+        body = drafts.seal(draft, self._sealer)
+        drafts.commit(draft, self._send(instance, body))
         return instance
 
     def save_all(self, instances: Sequence[Model]) -> list[SaveOutcome]:
@@ -66,28 +53,28 @@ class ObjectStore:
             TransportError: The server could not be reached; outcomes are then unknown.
         """
         outcomes: list[SaveOutcome | None] = [None] * len(instances)
-        drafts: list[tuple[int, rows.Draft]] = []
+        planned: list[tuple[int, drafts.Draft]] = []
         for index, instance in enumerate(instances):
             try:
-                drafts.append((index, rows.draft(instance, self._sealer.user_id)))
+                planned.append((index, drafts.draft(instance, self._sealer.user_id)))
             except EncryptedParseError as error:
                 outcomes[index] = SaveOutcome(instance, error)
-        self._sealer.prefetch({user for _, draft in drafts for to in draft.sealed for user in to})
-        operations: list[tuple[int, rows.Draft, BatchOperation]] = []
-        for index, draft in drafts:
+        self._sealer.prefetch({user for _, draft in planned for to in draft.sealed for user in to})
+        operations: list[tuple[int, drafts.Draft, BatchOperation]] = []
+        for index, draft in planned:
             instance = draft.instance
             try:
                 if draft.is_empty and not instance.is_new:
                     outcomes[index] = SaveOutcome(instance, None)
                 else:
-                    body = rows.seal(draft, self._sealer)
+                    body = drafts.seal(draft, self._sealer)
                     operations.append((index, draft, _operation(instance, body)))
             except EncryptedParseError as error:
                 outcomes[index] = SaveOutcome(instance, error)
         results = self._parse.batch([operation for _, _, operation in operations])
         for (index, draft, _), result in zip(operations, results, strict=True):
             if result.error is None:
-                rows.commit(draft, result.success or {})
+                drafts.commit(draft, result.success or {})
             outcomes[index] = SaveOutcome(draft.instance, result.error)
         return [outcome for outcome in outcomes if outcome is not None]
 
@@ -102,7 +89,7 @@ class ObjectStore:
 
     def query(self, model: type[M]) -> Query[M]:
         """Return a query for all objects of *model*."""
-        return Query(model, self._fetch, self._count)
+        return Query(model, self)
 
     def delete(self, instance: Model) -> None:
         """Delete the object's row.
@@ -112,6 +99,29 @@ class ObjectStore:
             ObjectNotFoundError: There is no such row, or you may not delete it.
         """
         self._parse.delete(instance.parse_class, _saved_id(instance))
+
+    def delete_all(self, instances: Sequence[Model]) -> list[DeleteOutcome]:
+        """Delete many objects in batches; one outcome per object, in order.
+
+        An object that was never saved, or that the server does not let go, is reported in its
+        outcome and hides no other.
+
+        Raises:
+            TransportError: The server could not be reached; outcomes are then unknown.
+        """
+        outcomes: dict[int, DeleteOutcome] = {}
+        operations: list[tuple[int, BatchOperation]] = []
+        for index, instance in enumerate(instances):
+            try:
+                operation = BatchOperation.delete(instance.parse_class, _saved_id(instance))
+            except InvalidValueError as error:
+                outcomes[index] = DeleteOutcome(instance, error)
+            else:
+                operations.append((index, operation))
+        results = self._parse.batch([operation for _, operation in operations])
+        for (index, _), result in zip(operations, results, strict=True):
+            outcomes[index] = DeleteOutcome(instances[index], result.error)
+        return [outcomes[index] for index in range(len(instances))]
 
     def refresh(self, instance: M) -> M:
         """Fetch the row again and return it as a new object; *instance* stays as it is.
@@ -127,20 +137,28 @@ class ObjectStore:
             return self._parse.create(instance.parse_class, body)
         return self._parse.update(instance.parse_class, instance.object_id, body)
 
-    def _fetch(
-        self,
-        model: type[M],
-        where: Mapping[str, Any],
-        order: Sequence[str],
-        limit: int,
-        skip: int,
-    ) -> list[M]:
-        found = self._parse.find(
-            model.parse_class, where=where, order=order, limit=limit, skip=skip
-        )
-        return rows.load_rows(model, found, self._sealer)
+    # --- what queries need (`query.Rows`) ---------------------------------------------------
 
-    def _count(self, model: type[Model], where: Mapping[str, Any]) -> int:
+    def fetch(self, model: type[Model], page: Page) -> list[dict[str, Any]]:
+        """Return the rows of one page of a query, as the server holds them."""
+        return self._parse.find(
+            model.parse_class,
+            where=page.where,
+            order=page.order,
+            limit=PAGE_ROWS if page.limit is None else page.limit,
+            skip=page.skip,
+            keys=page.keys,
+            include=page.include,
+        )
+
+    def load(
+        self, model: type[M], found: Sequence[Mapping[str, Any]], only: frozenset[str] | None
+    ) -> list[M]:
+        """Return the objects of rows, decrypted and verified."""
+        return rows.load_rows(model, found, self._sealer, only=only)
+
+    def count(self, model: type[Model], where: Mapping[str, Any]) -> int:
+        """Return how many rows match."""
         return self._parse.count(model.parse_class, where=where)
 
 

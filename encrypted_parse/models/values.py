@@ -63,7 +63,9 @@ class GeoPoint:
 
     @classmethod
     def __parse_codec__(cls, arguments: tuple[Any, ...], where: str) -> Codec:
-        return Codec("GeoPoint", _instance_of(cls), cls.to_json, cls.from_json, ordered=False)
+        return Codec(
+            "GeoPoint", _instance_of(cls), cls.to_json, cls.from_json, kind=cls, ordered=False
+        )
 
 
 def _corners(points: Iterable[GeoPoint]) -> tuple[GeoPoint, ...]:
@@ -112,7 +114,9 @@ class Polygon:
 
     @classmethod
     def __parse_codec__(cls, arguments: tuple[Any, ...], where: str) -> Codec:
-        return Codec("Polygon", _instance_of(cls), cls.to_json, cls.from_json, ordered=False)
+        return Codec(
+            "Polygon", _instance_of(cls), cls.to_json, cls.from_json, kind=cls, ordered=False
+        )
 
 
 @frozen
@@ -196,7 +200,9 @@ class Pointer(Generic[M]):
             except (KeyError, TypeError, ModelDefinitionError):
                 raise InvalidValueError("the stored value is no Pointer") from None
 
-        return Codec("Pointer", check, cls.to_json, from_json, target=target, ordered=False)
+        return Codec(
+            "Pointer", check, cls.to_json, from_json, kind=cls, target=target, ordered=False
+        )
 
 
 @frozen
@@ -230,7 +236,7 @@ class Relation(Generic[M]):
         def from_json(value: Any) -> Any:  # noqa: ANN401 - whatever the server sent
             return check(cls(str(_tagged(value, "Relation").get("className"))))
 
-        return Codec("Relation", check, to_json, from_json, ordered=False)
+        return Codec("Relation", check, to_json, from_json, kind=cls, target=target, ordered=False)
 
 
 @frozen
@@ -271,7 +277,7 @@ class File:
             check_json_value(value.name)
             return value
 
-        return Codec("File", check, cls.to_json, cls.from_json, ordered=False)
+        return Codec("File", check, cls.to_json, cls.from_json, kind=cls, ordered=False)
 
 
 def _tagged(value: Any, tag: str) -> Mapping[str, Any]:  # noqa: ANN401 - whatever the server sent

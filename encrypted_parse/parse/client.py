@@ -138,6 +138,7 @@ class ParseClient:
         limit: int = 100,
         skip: int = 0,
         keys: Sequence[str] = (),
+        include: Sequence[str] = (),
     ) -> list[dict[str, Any]]:
         """Return the rows that match *where*, at most *limit* of them.
 
@@ -151,6 +152,8 @@ class ParseClient:
             query["skip"] = skip
         if keys:
             query["keys"] = ",".join(keys)
+        if include:
+            query["include"] = ",".join(include)
         results = self._query(class_name, query).get("results")
         if not isinstance(results, list):
             raise MalformedResponseError("the answer to a query has no results")

@@ -21,7 +21,7 @@ from encrypted_parse.errors import (
     PublicReadError,
     RecipientRuleError,
 )
-from encrypted_parse.models import Query, rows
+from encrypted_parse.models import Query, drafts
 
 KEY = PrivateKey.generate()
 
@@ -67,25 +67,25 @@ def test_columns() -> None:
 def test_a_draft_holds_changes_only() -> None:
     """A new object sends everything it has; after that, changes alone, with their recipients."""
     instance = note(secret=7)
-    first = rows.draft(instance, "me")
+    first = drafts.draft(instance, "me")
     assert set(first.plain) == {"ACL", "ownerId", "readerId", "heading"}
     assert first.sealed == {
         frozenset({"me", "you"}): {"body": b"text"},
         frozenset({"me"}): {"secret": b"7"},
     }
-    rows.commit(first, {"objectId": "o1", "createdAt": "2026-11-23T12:00:00.000Z"})
-    assert rows.draft(instance, "me").is_empty
+    drafts.commit(first, {"objectId": "o1", "createdAt": "2026-11-23T12:00:00.000Z"})
+    assert drafts.draft(instance, "me").is_empty
     instance.title = "new"
-    assert rows.draft(instance, "me").plain == {"heading": "new"}
+    assert drafts.draft(instance, "me").plain == {"heading": "new"}
     instance.reader_id = "third"
-    assert rows.draft(instance, "me").sealed == {frozenset({"me", "third"}): {"body": b"text"}}
+    assert drafts.draft(instance, "me").sealed == {frozenset({"me", "third"}): {"body": b"text"}}
     instance.secret = None
-    assert rows.draft(instance, "me").plain["secret"] == {"__op": "Delete"}
+    assert drafts.draft(instance, "me").plain["secret"] == {"__op": "Delete"}
 
 
 def test_the_default_acl_is_the_author_alone() -> None:
     """A new object with encrypted fields is readable and writable by its author only."""
-    assert rows.draft(note(), "me").plain["ACL"] == {"me": {"read": True, "write": True}}
+    assert drafts.draft(note(), "me").plain["ACL"] == {"me": {"read": True, "write": True}}
 
 
 def test_rules() -> None:
@@ -103,11 +103,7 @@ def test_rules() -> None:
 
 def test_queries_on_encrypted_fields_are_refused() -> None:
     """A filter or an order that could never work is refused when it is built."""
-
-    def never(*_: object) -> list[object]:
-        raise AssertionError
-
-    query = Query(Note, never, never)
+    query = Query(Note, None)  # type: ignore[arg-type]  # nothing is fetched
     for build in (lambda: query.filter(body="x"), lambda: query.order_by("-secret")):
         with pytest.raises(EncryptedQueryError):
             build()

@@ -32,7 +32,7 @@ from encrypted_parse import (
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.envelope import decrypt_and_verify, sign_and_encrypt
 from encrypted_parse.errors import InvalidValueError, MissingValueError, ModelDefinitionError
-from encrypted_parse.models import rows
+from encrypted_parse.models import drafts, rows
 from encrypted_parse.models.codecs import codec_for
 
 KEY = PrivateKey.generate()
@@ -155,13 +155,13 @@ class _NoSealer:
 
 def test_decimals_are_exact() -> None:
     """Money keeps its digits, as a text column."""
-    draft = rows.draft(Fruit(price=decimal.Decimal("0.10")), "me")
+    draft = drafts.draft(Fruit(price=decimal.Decimal("0.10")), "me")
     assert draft.plain["price"] == "0.10"
 
 
 def test_a_replaced_codec() -> None:
     """A field's own codec writes and reads."""
-    draft = rows.draft(Fruit(ripeness=0.25), "me")
+    draft = drafts.draft(Fruit(ripeness=0.25), "me")
     assert draft.plain["ripeness"] == 25
     [fruit] = rows.load_rows(Fruit, [_row(ripeness=50)], _NoSealer())
     assert fruit.ripeness == 0.5
@@ -172,7 +172,7 @@ def test_pointers_take_saved_objects() -> None:
     person = Person(name="Ann")
     with pytest.raises(InvalidValueError, match="saved"):
         Fruit(seller=person)
-    rows.commit(rows.draft(person, "me"), _row())
+    drafts.commit(drafts.draft(person, "me"), _row())
     fruit = Fruit(seller=person)
     assert fruit.seller == Pointer("Person", "o1")
     assert fruit.seller.target is person
@@ -187,7 +187,7 @@ def test_included_objects() -> None:
     assert fruit.seller is not None
     assert fruit.seller.target.name == "Bo"
     assert other.seller is None
-    assert rows.draft(fruit, "me").is_empty
+    assert drafts.draft(fruit, "me").is_empty
 
 
 def test_relations_take_no_value() -> None:
@@ -196,7 +196,7 @@ def test_relations_take_no_value() -> None:
         Fruit, [_row(eaters={"__type": "Relation", "className": "Person"})], _NoSealer()
     )
     assert fruit.eaters == Relation("Person")
-    assert rows.draft(fruit, "me").is_empty
+    assert drafts.draft(fruit, "me").is_empty
     with pytest.raises(InvalidValueError, match="relate"):
         fruit.eaters = [Person(name="x")]  # type: ignore[assignment]
 
@@ -204,13 +204,13 @@ def test_relations_take_no_value() -> None:
 def test_embedded_values_are_tracked_and_checked() -> None:
     """A part that changes makes the whole dirty; a bad part is refused at once."""
     fruit = Fruit(place=Place(city="Rome", tags=["old"]))
-    draft = rows.draft(fruit, "me")
+    draft = drafts.draft(fruit, "me")
     assert draft.sealed == {frozenset({"me"}): {"place": b'{"city":"Rome","tags":["old"]}'}}
-    rows.commit(draft, _row())
-    assert rows.draft(fruit, "me").is_empty
+    drafts.commit(draft, _row())
+    assert drafts.draft(fruit, "me").is_empty
     assert fruit.place is not None
     fruit.place.tags.append("warm")
-    assert not rows.draft(fruit, "me").is_empty
+    assert not drafts.draft(fruit, "me").is_empty
     with pytest.raises(InvalidValueError, match=r"Place\.city"):
         fruit.place.city = 5  # type: ignore[assignment]
     with pytest.raises(AttributeError):

@@ -1,0 +1,221 @@
+"""Drafts: from objects to what has to be sent.
+
+Writing checks everything before anything is encrypted, and encrypts everything before anything is
+sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from encrypted_parse.errors import (
+    AuthorMismatchError,
+    FieldLockedError,
+    InvalidValueError,
+    MalformedResponseError,
+)
+from encrypted_parse.models.acl import ACL
+from encrypted_parse.models.fields import Encryption, Field
+from encrypted_parse.models.model import Model, ObjectState
+from encrypted_parse.models.rows import context_of, encrypted_fields
+from encrypted_parse.models.rules import Recipient, user_id_of
+from encrypted_parse.models.sealer import Sealer
+from encrypted_parse.models.values import Relation
+from encrypted_parse.parse.types import date_from_json
+
+_DELETE = {"__op": "Delete"}
+
+
+@frozen
+class Draft:
+    """Everything that one save has to send, before encryption.
+
+    Attributes:
+        plain: Parse JSON by column, the ACL included.
+        sealed: By recipient set, the plaintexts by attribute.
+        stored: What `ObjectState.stored` becomes when the save succeeds.
+        recipients: The same for `ObjectState.recipients`.
+    """
+
+    instance: Model
+    plain: dict[str, Any]
+    sealed: dict[frozenset[Recipient], dict[str, bytes]]
+    stored: dict[str, Any]
+    recipients: dict[str, frozenset[Recipient] | None]
+
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing has changed."""
+        return not self.plain and not self.sealed
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """The plain attributes that are sent, and ``"ACL"``."""
+        columns = {one.column: name for name, one in type(self.instance).fields.items()}
+        return frozenset(columns.get(column, column) for column in self.plain)
+
+
+def draft(instance: Model, user_id: str, *, reseal: Collection[str] = ()) -> Draft:
+    """Work out what saving *instance* as *user_id* has to send. Nothing is changed.
+
+    The encrypted attributes in *reseal* are encrypted again, changed or not.
+
+    Raises:
+        InvalidValueError: A value, changed in place, cannot be stored.
+        AuthorMismatchError: A field would have to be signed by somebody else.
+        RecipientRuleError: A rule has no answer.
+        FieldLockedError: A locked field would have to be encrypted again.
+        MissingValueError: A new object lacks a value.
+    """
+    state = instance._state  # noqa: SLF001 - our own
+    acl = _acl_to_save(instance, user_id)
+    acl_json = None if acl is None else acl.to_json()
+    result = Draft(instance, {}, {}, dict(state.stored), dict(state.recipients))
+    if acl_json is not None and acl_json != state.stored_acl:
+        result.plain["ACL"] = acl_json
+    for declared in type(instance).fields.values():
+        if declared.encryption is None:
+            _draft_plain(result, declared, state)
+    changed = "ACL" in result.plain or any(
+        declared.column in result.plain for declared in type(instance).fields.values()
+    )
+    for declared, encryption in encrypted_fields(instance):
+        again = declared.name in reseal
+        _draft_encrypted(result, declared, encryption, acl, user_id, changed=changed, again=again)
+    return result
+
+
+def _draft_plain(result: Draft, declared: Field, state: ObjectState) -> None:
+    name, column = declared.name, declared.column
+    values = result.instance.__dict__
+    if name not in values or isinstance(values[name], Relation):
+        return
+    if values[name] is None:
+        if name in state.stored or name in state.released:
+            result.plain[column] = _DELETE
+            result.stored.pop(name, None)
+        return
+    encoded = declared.codec.to_json(declared.check(values[name]))
+    if name not in state.stored or state.stored[name] != encoded:
+        result.plain[column] = encoded
+        result.stored[name] = encoded
+
+
+def _draft_encrypted(  # noqa: PLR0913 - what one decision depends on
+    result: Draft,
+    declared: Field,
+    encryption: Encryption,
+    acl: ACL | None,
+    user_id: str,
+    *,
+    changed: bool,
+    again: bool,
+) -> None:
+    instance, name = result.instance, declared.name
+    state = instance._state  # noqa: SLF001 - our own
+    values = instance.__dict__
+    value = values.get(name)
+    if name in state.deferred and name not in values:
+        if changed and (result.touched & {"ACL", *encryption.attributes()}):
+            raise FieldLockedError(
+                f"{declared.where} would have to be encrypted for other readers, but was "
+                "not fetched",
+                hint="refresh() the object first, or name the field in only(...)",
+            )
+        return
+    if value is None and name not in state.locked:
+        if name in values and name in state.stored:
+            result.plain[declared.column] = _DELETE
+            result.stored.pop(name, None)
+        return
+    locked = name in state.locked and name not in values
+    plaintext = None if locked else declared.codec.to_plaintext(declared.check(value))
+    dirty = not locked and (again or state.stored.get(name) != plaintext)
+
+    # Recipients are worked out again only when something that they depend on may have changed.
+    before = state.recipients.get(name)
+    if not dirty and (not changed or before is None):
+        return
+    recipients = encryption.to.user_ids(acl, values) | {user_id}
+    if not dirty and recipients == before:
+        return
+    if plaintext is None:
+        raise FieldLockedError(
+            f"{declared.where} would have to be encrypted for other readers, but it is locked",
+            hint="only somebody who can read the value can change its readers",
+        )
+    _check_author(instance, declared, encryption, user_id)
+    result.sealed.setdefault(recipients, {})[name] = plaintext
+    result.stored[name] = plaintext
+    result.recipients[name] = recipients
+
+
+def seal(result: Draft, sealer: Sealer) -> dict[str, Any]:
+    """Encrypt a draft and return the complete body of the REST call.
+
+    Raises:
+        RecipientsNotRegisteredError: Some recipients have no card; lists all of them.
+    """
+    columns = type(result.instance).fields
+    body = dict(result.plain)
+    sealer.prefetch(frozenset().union(*result.sealed))
+    for recipients, plaintexts in result.sealed.items():
+        texts = sealer.seal(context_of(result.instance), plaintexts, recipients)
+        body.update({columns[name].column: text for name, text in texts.items()})
+    return body
+
+
+def commit(result: Draft, answer: Mapping[str, Any]) -> None:
+    """Take over what the server answered to a draft that was sent.
+
+    Raises:
+        MalformedResponseError: The answer is not that of a create or update.
+    """
+    instance = result.instance
+    state = instance._state  # noqa: SLF001 - our own
+    try:
+        if state.object_id is None:
+            object_id, created = answer["objectId"], date_from_json(answer["createdAt"])
+            state.object_id, state.created_at, state.updated_at = object_id, created, created
+        elif "updatedAt" in answer:
+            state.updated_at = date_from_json(answer["updatedAt"])
+    except (KeyError, InvalidValueError) as error:
+        raise MalformedResponseError("the answer to a save is no Parse object") from error
+    state.stored = result.stored
+    state.recipients = result.recipients
+    if "ACL" in result.plain:
+        state.stored_acl = result.plain["ACL"]
+        state.acl = ACL.from_json(state.stored_acl)
+    state.deferred = frozenset(name for name in state.deferred if name not in instance.__dict__)
+    for name in [name for name in state.released if name in instance.__dict__]:
+        state.locked.pop(name, None)
+        state.released.discard(name)
+
+
+def _acl_to_save(instance: Model, user_id: str) -> ACL | None:
+    """Return the ACL with the default of a new object: its author, beside whom it names."""
+    state = instance._state  # noqa: SLF001 - our own
+    if state.object_id is not None:
+        return state.acl
+    if state.acl is None and not any(True for _ in encrypted_fields(instance)):
+        return None  # an object without encrypted fields keeps Parse's default
+    acl = ACL() if state.acl is None else state.acl.copy()
+    if not acl.names(user_id):
+        acl.allow_read(user_id)
+        acl.allow_write(user_id)
+    return acl
+
+
+def _check_author(instance: Model, declared: Field, encryption: Encryption, user_id: str) -> None:
+    if encryption.author is None:
+        return
+    author = user_id_of(instance.__dict__.get(encryption.author))
+    if author != user_id:
+        raise AuthorMismatchError(
+            f"{declared.where} is signed by the user that {encryption.author!r} names, "
+            "and that is not you",
+            hint=f"set {encryption.author!r} to your own user id, or let its author save it",
+        )
