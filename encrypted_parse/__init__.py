@@ -51,6 +51,7 @@ from encrypted_parse.models import (
     only_me,
     relation,
     users,
+    version,
 )
 from encrypted_parse.trust import TrustPolicy
 
@@ -84,4 +85,5 @@ __all__ = [
     "only_me",
     "relation",
     "users",
+    "version",
 ]

@@ -8,7 +8,7 @@ thousands of users. Nothing reads the environment but `from_env`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, Self, TypeVar
 
 from encrypted_parse.crypto import PublicKey
@@ -28,9 +28,11 @@ from encrypted_parse.keystore import (
     keystore_from_env,
 )
 from encrypted_parse.models import (
+    DeleteOutcome,
     E3KitSealer,
     Model,
     ObjectStore,
+    Pointer,
     Query,
     ResealCheckpoint,
     ResealReport,
@@ -246,9 +248,11 @@ class UserClient:
         """Create or update one object. See `ObjectStore.save`."""
         return self._store.save(instance)
 
-    def save_all(self, instances: Sequence[Model]) -> list[SaveOutcome]:
-        """Save many objects in batches. See `ObjectStore.save_all`."""
-        return self._store.save_all(instances)
+    def save_all(
+        self, instances: Sequence[Model], *, transaction: bool = False
+    ) -> list[SaveOutcome]:
+        """Save many objects in batches, or all or none. See `ObjectStore.save_all`."""
+        return self._store.save_all(instances, transaction=transaction)
 
     def get(self, model: type[M], object_id: str) -> M:
         """Fetch one object. See `ObjectStore.get`."""
@@ -265,6 +269,30 @@ class UserClient:
     def delete(self, instance: Model) -> None:
         """Delete an object. See `ObjectStore.delete`."""
         self._store.delete(instance)
+
+    def delete_all(self, instances: Sequence[Model]) -> list[DeleteOutcome]:
+        """Delete many objects in batches. See `ObjectStore.delete_all`."""
+        return self._store.delete_all(instances)
+
+    def increment(self, instance: M, **amounts: float) -> M:
+        """Add to plain numbers on the server. See `ObjectStore.increment`."""
+        return self._store.increment(instance, **amounts)
+
+    def append(self, instance: M, *, unique: bool = False, **items: Iterable[Any]) -> M:
+        """Add to plain lists on the server. See `ObjectStore.append`."""
+        return self._store.append(instance, unique=unique, **items)
+
+    def remove(self, instance: M, **items: Iterable[Any]) -> M:
+        """Take items out of plain lists on the server. See `ObjectStore.remove`."""
+        return self._store.remove(instance, **items)
+
+    def relate(self, instance: Model, name: str, others: Sequence[Model | Pointer[Any]]) -> None:
+        """Add objects to a relation. See `ObjectStore.relate`."""
+        self._store.relate(instance, name, others)
+
+    def unrelate(self, instance: Model, name: str, others: Sequence[Model | Pointer[Any]]) -> None:
+        """Take objects out of a relation. See `ObjectStore.unrelate`."""
+        self._store.unrelate(instance, name, others)
 
     def reseal(
         self,

@@ -75,6 +75,7 @@ under "Raises:" of that call.
     │   └── UsernameTakenError
     ├── ModelError
     │   ├── AuthorMismatchError
+    │   ├── EncryptedOperationError
     │   ├── EncryptedQueryError
     │   ├── FieldLockedError
     │   ├── InvalidValueError
@@ -84,6 +85,8 @@ under "Raises:" of that call.
     │   ├── NotPicklableError
     │   ├── RecipientRuleError
     │   │   └── PublicReadError
+    │   ├── StaleObjectError
+    │   ├── TransactionNotPossibleError
     │   └── UnexpectedPlaintextError
     └── DevServerError
 """
@@ -516,6 +519,10 @@ class AuthorMismatchError(ModelError):
     """Only the user whom the author field names can encrypt (and so sign) the field."""
 
 
+class EncryptedOperationError(ModelError):
+    """An atomic operation names an encrypted field: the server would have to compute in it."""
+
+
 class EncryptedQueryError(ModelError):
     """A filter or an order names an encrypted field, which the server cannot compare."""
 
@@ -550,6 +557,23 @@ class RecipientRuleError(ModelError):
 
 class PublicReadError(RecipientRuleError):
     """The ACL lets everybody read, so "the ACL's readers" cannot be enumerated."""
+
+
+class StaleObjectError(ModelError):
+    """Somebody else has saved the object since it was fetched.
+
+    Attributes:
+        overwritten: Whether the other's change was lost all the same: the server offered no
+            better check than counting afterwards.
+    """
+
+    def __init__(self, message: str, *, overwritten: bool, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.overwritten = overwritten
+
+
+class TransactionNotPossibleError(ModelError):
+    """The objects cannot be saved all or none; nothing was sent."""
 
 
 class UnexpectedPlaintextError(ModelError):

@@ -1,4 +1,4 @@
-"""The shared local server, and users on it."""
+"""The shared local server, and users on it; the same users on an app in memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from encrypted_parse import EncryptedClient, MemoryKeystore, UserClient
 from encrypted_parse.devserver import DevServer
 from encrypted_parse.devserver import dev_server as start_server
+from encrypted_parse.testing import InMemoryApp
 
 _NUMBERS = itertools.count()
 
@@ -37,4 +38,19 @@ def make_user(app: EncryptedClient) -> Callable[..., UserClient]:
             user.register()
         return user
 
+    return make
+
+
+@pytest.fixture
+def memory_app() -> InMemoryApp:
+    """Return a fresh app in memory."""
+    return InMemoryApp()
+
+
+@pytest.fixture(params=["in memory", "real"])
+def any_user(request: pytest.FixtureRequest) -> Callable[..., UserClient]:
+    """Return what makes users on the app in memory, then on the real server: one contract."""
+    if request.param == "in memory":
+        return InMemoryApp().make_user
+    make: Callable[..., UserClient] = request.getfixturevalue("make_user")
     return make

@@ -5,7 +5,7 @@ from __future__ import annotations
 from encrypted_parse.models.acl import ACL
 from encrypted_parse.models.codecs import Codec
 from encrypted_parse.models.embedded import Embedded
-from encrypted_parse.models.fields import encrypted, field, relation
+from encrypted_parse.models.fields import encrypted, field, relation, version
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import BatchReport, DeleteOutcome, SaveOutcome
 from encrypted_parse.models.query import Query, Results
@@ -55,4 +55,5 @@ __all__ = [
     "relation",
     "reseal_objects",
     "users",
+    "version",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import copy
 import datetime as dt
 import decimal
 import enum
@@ -288,15 +289,16 @@ def _identity(value: Any) -> Any:  # noqa: ANN401 - any value
 
 
 def _checked_any_json(value: Any) -> Any:  # noqa: ANN401 - any JSON
-    return _check_any(value)
+    # A copy, or a change inside the value would change what it is compared with.
+    return copy.deepcopy(_check_any(value))
 
 
 _ANY = Codec("JSON value", _check_any, _checked_any_json, _read_any, ordered=False)
-_BOOL = Codec("bool", _check_exact(bool), _identity, _check_exact(bool))
-_BYTES = Codec("bytes", _check_exact(bytes), _bytes_to_json, _read_bytes, ordered=False)
-_DATE = Codec("datetime", _check_datetime, date_to_json, date_from_json)
-_FLOAT = Codec("float", _check_float, _identity, _check_float)
-_INT = Codec("int", _check_int, _identity, _read_int)
+_BOOL = Codec("bool", _check_exact(bool), _identity, _check_exact(bool), kind=bool)
+_BYTES = Codec("bytes", _check_exact(bytes), _bytes_to_json, _read_bytes, ordered=False, kind=bytes)
+_DATE = Codec("datetime", _check_datetime, date_to_json, date_from_json, kind=dt.datetime)
+_FLOAT = Codec("float", _check_float, _identity, _check_float, kind=float)
+_INT = Codec("int", _check_int, _identity, _read_int, kind=int)
 _STR = Codec("str", check_text, _identity, check_text, is_text=True, kind=str)
 # Decimals sort as text in the database: 10 before 9.
 _DECIMAL = _text_codec(decimal.Decimal, decimal.Decimal)

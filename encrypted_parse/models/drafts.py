@@ -52,6 +52,11 @@ class Draft:
         return not self.plain and not self.sealed
 
     @property
+    def names(self) -> frozenset[str]:
+        """The encrypted attributes that are sent."""
+        return frozenset(name for plaintexts in self.sealed.values() for name in plaintexts)
+
+    @property
     def touched(self) -> frozenset[str]:
         """The plain attributes that are sent, and ``"ACL"``."""
         columns = {one.column: name for name, one in type(self.instance).fields.items()}
@@ -85,13 +90,24 @@ def draft(instance: Model, user_id: str, *, reseal: Collection[str] = ()) -> Dra
     for declared, encryption in encrypted_fields(instance):
         again = declared.name in reseal
         _draft_encrypted(result, declared, encryption, acl, user_id, changed=changed, again=again)
+    _count_version(result, state)
     return result
+
+
+def _count_version(result: Draft, state: ObjectState) -> None:
+    declared = type(result.instance).version_field
+    if declared is None or (state.object_id is not None and result.is_empty):
+        return
+    version = state.stored.get(declared.name, 0) + 1
+    is_new = state.object_id is None
+    result.plain[declared.column] = version if is_new else {"__op": "Increment", "amount": 1}
+    result.stored[declared.name] = version
 
 
 def _draft_plain(result: Draft, declared: Field, state: ObjectState) -> None:
     name, column = declared.name, declared.column
     values = result.instance.__dict__
-    if name not in values or isinstance(values[name], Relation):
+    if name not in values or isinstance(values[name], Relation) or declared.is_version:
         return
     if values[name] is None:
         if name in state.stored or name in state.released:
@@ -186,6 +202,10 @@ def commit(result: Draft, answer: Mapping[str, Any]) -> None:
         raise MalformedResponseError("the answer to a save is no Parse object") from error
     state.stored = result.stored
     state.recipients = result.recipients
+    counted = type(instance).version_field
+    if counted is not None and counted.column in result.plain:
+        instance.__dict__[counted.name] = result.stored[counted.name]
+    state.attempts = 0
     if "ACL" in result.plain:
         state.stored_acl = result.plain["ACL"]
         state.acl = ACL.from_json(state.stored_acl)

@@ -51,6 +51,7 @@ class Declaration:
     column: str | None = None
     encryption: Encryption | None = None
     codec: Codec | None = None
+    is_version: bool = False
 
 
 @overload
@@ -135,6 +136,17 @@ def relation(*, column: str | None = None, init: Literal[False] = False) -> Any:
     return attrs.field(init=init, metadata={METADATA_KEY: Declaration(column)})
 
 
+def version(*, column: str | None = None, init: Literal[False] = False) -> Any:  # noqa: ANN401 - an int
+    """Declare the int field that counts an object's saves.
+
+    A save of an object that somebody else has changed since it was fetched then raises
+    `StaleObjectError`. The field is the client's to write: it takes no value.
+    """
+    return attrs.field(
+        init=init, default=0, metadata={METADATA_KEY: Declaration(column, is_version=True)}
+    )
+
+
 def _attrs_field(declaration: Declaration, default: Any, factory: Any) -> Any:  # noqa: ANN401 - attrs' own types
     metadata = {METADATA_KEY: declaration}
     if factory is not None:
@@ -187,7 +199,10 @@ def make_field(owner: type, attribute: attrs.Attribute[Any], hint: Any) -> Field
     else:
         codec = declaration.codec
         optional = types.NoneType in typing.get_args(hint)
-    return Field(owner.__name__, name, column, codec, optional, declaration.encryption)
+    if declaration.is_version and codec.kind is not int:
+        raise ModelDefinitionError(f"{where}: a version is an int")
+    encryption, is_version = declaration.encryption, declaration.is_version
+    return Field(owner.__name__, name, column, codec, optional, encryption, is_version)
 
 
 @frozen
@@ -228,6 +243,7 @@ class Field:
     codec: Codec
     optional: bool
     encryption: Encryption | None
+    is_version: bool = False
 
     @property
     def where(self) -> str:

@@ -38,10 +38,12 @@ class ObjectState:
         locked: By attribute, why a stored value could not be opened.
         released: Locked attributes that may be overwritten, by explicit call.
         deferred: Attributes that the query did not ask for.
+        attempts: How many saves of the present version were refused.
     """
 
     __slots__ = (
         "acl",
+        "attempts",
         "created_at",
         "deferred",
         "locked",
@@ -64,10 +66,12 @@ class ObjectState:
         self.locked: dict[str, LockedValue] = {}
         self.released: set[str] = set()
         self.deferred: frozenset[str] = frozenset()
+        self.attempts = 0
 
 
 @dataclass_transform(
-    kw_only_default=True, field_specifiers=(fields.encrypted, fields.field, fields.relation)
+    kw_only_default=True,
+    field_specifiers=(fields.encrypted, fields.field, fields.relation, fields.version),
 )
 class Model:
     """Base class of models.
@@ -87,6 +91,7 @@ class Model:
 
     parse_class: ClassVar[str]
     fields: ClassVar[Mapping[str, Field]]
+    version_field: ClassVar[Field | None]
     _state: ObjectState
 
     def __init_subclass__(cls, *, parse_class: str | None = None, **kwargs: object) -> None:
@@ -95,6 +100,7 @@ class Model:
         check_class_name(cls.parse_class)
         attrs.define(cls, kw_only=True, slots=False, eq=False, repr=False, auto_attribs=True)
         cls.fields = fields.collect(cls, _make_field)
+        cls.version_field = _version_of(cls, cls.fields)
         _check_authors(cls, cls.fields)
         for name, declared in cls.fields.items():
             setattr(cls, name, declared)
@@ -166,6 +172,8 @@ class Model:
                 f"{declared.where} is locked: {state.locked[name].message}",
                 hint=f"call overwrite_locked({name!r}) first if the stored value may be lost",
             )
+        if declared.is_version and name in self.__dict__:
+            raise InvalidValueError(f"{declared.where} counts saves and is not assigned")
         checked = declared.check(value)
         if declared.encryption is not None and isinstance(checked, str) and is_envelope(checked):
             raise DoubleEncryptionError(
@@ -207,9 +215,19 @@ def _make_field(cls: type, attribute: attrs.Attribute[Any], hint: Any) -> Field:
     if name.startswith("_") or name in _RESERVED or hasattr(Model, name):
         raise ModelDefinitionError(f"{where}: the name is taken by Model itself")
     declared = fields.make_field(cls, attribute, hint)
-    if not attribute.init and declared.encryption is not None:
-        raise ModelDefinitionError(f"{where}: the server keeps relations; they are not encrypted")
+    if (declared.relation_to is None) is not (attribute.init or declared.is_version):
+        raise ModelDefinitionError(
+            f"{where}: a relation is declared by relation(), and nothing else is",
+            hint="the server keeps relations, so they are not encrypted",
+        )
     return declared
+
+
+def _version_of(cls: type[Model], collected: Mapping[str, Field]) -> Field | None:
+    counting = [declared for declared in collected.values() if declared.is_version]
+    if len(counting) > 1:
+        raise ModelDefinitionError(f"{cls.__name__}: an object has one version()")
+    return counting[0] if counting else None
 
 
 def _check_authors(cls: type[Model], collected: Mapping[str, Field]) -> None:

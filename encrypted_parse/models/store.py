@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from encrypted_parse.errors import EncryptedParseError, InvalidValueError
-from encrypted_parse.models import drafts, rows
+from encrypted_parse.errors import (
+    DuplicateRequestError,
+    EncryptedParseError,
+    InvalidValueError,
+    OutcomeUnknownError,
+    TransactionNotPossibleError,
+)
+from encrypted_parse.models import drafts, operations, rows
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import DeleteOutcome, SaveOutcome
 from encrypted_parse.models.pages import PAGE_ROWS, Page
 from encrypted_parse.models.query import Query
 from encrypted_parse.models.sealer import Sealer
+from encrypted_parse.models.values import Pointer
+from encrypted_parse.models.versions import update_if_current
 from encrypted_parse.parse import BatchOperation, ParseClient
 
 M = TypeVar("M", bound=Model)
@@ -32,6 +41,7 @@ class ObjectStore:
 
         Raises:
             ModelError: A value, rule, author or lock forbids it.
+            StaleObjectError: Somebody else has saved it since; only with a `version` field.
             RecipientsNotRegisteredError: Some recipients have no card.
             ParseServerError: The server refused.
             OutcomeUnknownError: The connection broke; the row may or may not be saved.
@@ -40,43 +50,101 @@ class ObjectStore:
         if draft.is_empty and not instance.is_new:
             return instance
         body = drafts.seal(draft, self._sealer)
-        drafts.commit(draft, self._send(instance, body))
+        drafts.commit(draft, self._send(draft, body))
         return instance
 
-    def save_all(self, instances: Sequence[Model]) -> list[SaveOutcome]:
+    def save_all(
+        self, instances: Sequence[Model], *, transaction: bool = False
+    ) -> list[SaveOutcome]:
         """Save many objects in batches; one outcome per object, in order.
 
         What cannot be saved is reported in its outcome and hides no other. Cards are looked up
-        once for all objects.
+        once for all objects. Objects with a `version` field are saved one by one.
+
+        Args:
+            instances: The objects; one that stands there twice is saved once.
+            transaction: Save all of them or none: at most 50, without a `version` field, of
+                classes whose columns exist. Then it raises, in place of outcomes with errors.
 
         Raises:
-            TransportError: The server could not be reached; outcomes are then unknown.
+            EncryptedParseError: Of a transaction, the first error; nothing is saved.
+            OutcomeUnknownError: Of a transaction whose connection broke.
         """
-        outcomes: list[SaveOutcome | None] = [None] * len(instances)
-        planned: list[tuple[int, drafts.Draft]] = []
+        outcomes: dict[int, SaveOutcome] = {}
+        planned: dict[int, drafts.Draft] = {}
+        seen: dict[int, int] = {}
         for index, instance in enumerate(instances):
+            if id(instance) in seen:
+                continue
+            seen[id(instance)] = index
             try:
-                planned.append((index, drafts.draft(instance, self._sealer.user_id)))
+                planned[index] = drafts.draft(instance, self._sealer.user_id)
             except EncryptedParseError as error:
                 outcomes[index] = SaveOutcome(instance, error)
-        self._sealer.prefetch({user for _, draft in planned for to in draft.sealed for user in to})
-        operations: list[tuple[int, drafts.Draft, BatchOperation]] = []
-        for index, draft in planned:
-            instance = draft.instance
+        self._sealer.prefetch(
+            {user for draft in planned.values() for to in draft.sealed for user in to}
+        )
+        bodies: dict[int, Mapping[str, Any]] = {}
+        for index, draft in planned.items():
             try:
-                if draft.is_empty and not instance.is_new:
-                    outcomes[index] = SaveOutcome(instance, None)
+                if draft.is_empty and not draft.instance.is_new:
+                    outcomes[index] = SaveOutcome(draft.instance, None)
                 else:
-                    body = drafts.seal(draft, self._sealer)
-                    operations.append((index, draft, _operation(instance, body)))
+                    bodies[index] = drafts.seal(draft, self._sealer)
+            except EncryptedParseError as error:
+                outcomes[index] = SaveOutcome(draft.instance, error)
+        if transaction:
+            for outcome in outcomes.values():
+                if outcome.error is not None:
+                    raise outcome.error
+            self._send_transaction([(planned[index], body) for index, body in bodies.items()])
+            outcomes |= {index: SaveOutcome(planned[index].instance, None) for index in bodies}
+        else:
+            outcomes |= self._send_each(
+                {index: (planned[index], bodies[index]) for index in bodies}
+            )
+        return [outcomes[seen[id(instance)]] for instance in instances]
+
+    def _send_each(
+        self, work: Mapping[int, tuple[drafts.Draft, Mapping[str, Any]]]
+    ) -> dict[int, SaveOutcome]:
+        outcomes: dict[int, SaveOutcome] = {}
+        together: dict[int, BatchOperation] = {}
+        for index, (draft, body) in work.items():
+            instance = draft.instance
+            if instance.is_new or type(instance).version_field is None:
+                together[index] = _operation(instance, body)
+                continue
+            try:
+                drafts.commit(draft, self._send(draft, body))
+                outcomes[index] = SaveOutcome(instance, None)
             except EncryptedParseError as error:
                 outcomes[index] = SaveOutcome(instance, error)
-        results = self._parse.batch([operation for _, _, operation in operations])
-        for (index, draft, _), result in zip(operations, results, strict=True):
+        results = self._parse.batch(list(together.values()))
+        for index, result in zip(together, results, strict=True):
+            draft = work[index][0]
             if result.error is None:
                 drafts.commit(draft, result.success or {})
             outcomes[index] = SaveOutcome(draft.instance, result.error)
-        return [outcome for outcome in outcomes if outcome is not None]
+        return outcomes
+
+    def _send_transaction(self, work: Sequence[tuple[drafts.Draft, Mapping[str, Any]]]) -> None:
+        columns: dict[str, set[str]] = {}
+        for draft, body in work:
+            if type(draft.instance).version_field is not None:
+                raise InvalidValueError("an object with a version is not part of a transaction")
+            columns.setdefault(draft.instance.parse_class, set()).update(body)
+        for class_name, wanted in columns.items():
+            if not self._parse.columns_exist(class_name, wanted - {"ACL"}):
+                raise TransactionNotPossibleError(
+                    f"{class_name} may lack some of the columns {', '.join(sorted(wanted))}, "
+                    "and a transaction that adds one would lock the class",
+                    hint="save one object with all of them by itself first",
+                )
+        operations = [_operation(draft.instance, body) for draft, body in work]
+        answers = self._parse.transaction(operations) if operations else []
+        for (draft, _), answer in zip(work, answers, strict=True):
+            drafts.commit(draft, answer)
 
     def get(self, model: type[M], object_id: str) -> M:
         """Fetch one object.
@@ -110,16 +178,16 @@ class ObjectStore:
             TransportError: The server could not be reached; outcomes are then unknown.
         """
         outcomes: dict[int, DeleteOutcome] = {}
-        operations: list[tuple[int, BatchOperation]] = []
+        deletions: dict[int, BatchOperation] = {}
         for index, instance in enumerate(instances):
             try:
                 operation = BatchOperation.delete(instance.parse_class, _saved_id(instance))
             except InvalidValueError as error:
                 outcomes[index] = DeleteOutcome(instance, error)
             else:
-                operations.append((index, operation))
-        results = self._parse.batch([operation for _, operation in operations])
-        for (index, _), result in zip(operations, results, strict=True):
+                deletions[index] = operation
+        results = self._parse.batch(list(deletions.values()))
+        for index, result in zip(deletions, results, strict=True):
             outcomes[index] = DeleteOutcome(instances[index], result.error)
         return [outcomes[index] for index in range(len(instances))]
 
@@ -132,10 +200,80 @@ class ObjectStore:
         """
         return self.get(type(instance), _saved_id(instance))
 
-    def _send(self, instance: Model, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    # --- atomic operations ------------------------------------------------------------------
+
+    def increment(self, instance: M, **amounts: float) -> M:
+        """Add to numbers on the server, at once: ``increment(post, likes=1)``.
+
+        The attributes then hold what the server made of them; other changes stay unsaved. After
+        a lost connection it is not repeated, since that could count twice.
+
+        Raises:
+            EncryptedOperationError: A field is encrypted, or says who reads encrypted fields.
+            InvalidValueError: A field holds no number, or the object was never saved.
+            OutcomeUnknownError: The connection broke; it may or may not have happened.
+        """
+        return self._operate(instance, operations.increments(type(instance), amounts))
+
+    def append(self, instance: M, *, unique: bool = False, **items: Iterable[Any]) -> M:
+        """Add to the end of lists on the server: ``append(post, tags=["new"])``.
+
+        With *unique*, what is in the list already is left out, and the order is the server's.
+        Raises as `increment`.
+        """
+        operation = "AddUnique" if unique else "Add"
+        return self._operate(instance, operations.list_changes(type(instance), operation, items))
+
+    def remove(self, instance: M, **items: Iterable[Any]) -> M:
+        """Take every occurrence of some items out of lists on the server. Raises as `increment`."""
+        return self._operate(instance, operations.list_changes(type(instance), "Remove", items))
+
+    def relate(self, instance: Model, name: str, others: Sequence[Model | Pointer[Any]]) -> None:
+        """Add saved objects, or pointers, to the relation *name*.
+
+        Raises:
+            InvalidValueError: It is no relation, others are not of its class, or not saved.
+        """
+        body = operations.relation_change(instance, "AddRelation", name, others)
+        self._parse.update(instance.parse_class, _saved_id(instance), body)
+
+    def unrelate(self, instance: Model, name: str, others: Sequence[Model | Pointer[Any]]) -> None:
+        """Take objects out of the relation *name*. Raises as `relate`."""
+        body = operations.relation_change(instance, "RemoveRelation", name, others)
+        self._parse.update(instance.parse_class, _saved_id(instance), body)
+
+    def _operate(self, instance: M, changes: operations.Operations) -> M:
+        columns = type(instance).fields
+        body = {columns[name].column: change for name, change in changes.items()}
+        answer = self._parse.update(instance.parse_class, _saved_id(instance), body)
+        operations.take_over(instance, changes, answer)
+        return instance
+
+    def _send(self, draft: drafts.Draft, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        instance = draft.instance
         if instance.object_id is None:
-            return self._parse.create(instance.parse_class, body)
+            return self._create(draft, body)
+        counted = type(instance).version_field
+        if counted is not None:
+            return update_if_current(self._parse, draft, body, counted)
         return self._parse.update(instance.parse_class, instance.object_id, body)
+
+    def _create(self, draft: drafts.Draft, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        class_name = draft.instance.parse_class
+        try:
+            return self._parse.create(class_name, body)
+        except (DuplicateRequestError, OutcomeUnknownError):
+            # No two envelopes are alike, so one tells whether the row is there, and which it is.
+            sealed = {
+                column: body[column]
+                for column in (type(draft.instance).fields[name].column for name in draft.names)
+            }
+            found: list[dict[str, Any]] = []
+            with contextlib.suppress(EncryptedParseError):
+                found = self._parse.find(class_name, where=sealed, limit=1) if sealed else []
+            if not found:
+                raise
+            return found[0]
 
     # --- what queries need (`query.Rows`) ---------------------------------------------------
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
 
-from encrypted_parse.errors import MalformedResponseError, ParseServerError
+from encrypted_parse.errors import EncryptedParseError, MalformedResponseError
 from encrypted_parse.parse.answers import error_from
 from encrypted_parse.parse.names import check_class_name, quote_object_id
 
 BATCH_OPERATIONS = 50  # Parse.com's number, safe everywhere
+BATCH_BYTES = 8 * 1024 * 1024  # Parse Server takes 20 MB by default; proxies less
 
 
 @frozen
@@ -40,6 +41,12 @@ class BatchOperation:
         check_class_name(class_name)
         return cls("DELETE", f"/classes/{class_name}/{quote_object_id(object_id)}")
 
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes: what is long in a row is text."""
+        values = () if self.body is None else self.body.values()
+        return 200 + sum(len(value) if isinstance(value, str) else 100 for value in values)
+
     def to_json(self, server_path: str) -> dict[str, Any]:
         """Return the sub-request; its path begins with the path of the server's address."""
         request: dict[str, Any] = {"method": self.method, "path": server_path + self.path}
@@ -53,7 +60,21 @@ class BatchResult:
     """What became of one operation: the server's answer, or the error."""
 
     success: Mapping[str, Any] | None
-    error: ParseServerError | None
+    error: EncryptedParseError | None
+
+
+def chunks(operations: Sequence[BatchOperation]) -> Iterator[list[BatchOperation]]:
+    """Cut *operations* into what one request holds: 50 of them, and eight megabytes."""
+    chunk: list[BatchOperation] = []
+    size = 0
+    for operation in operations:
+        if chunk and (len(chunk) == BATCH_OPERATIONS or size + operation.size > BATCH_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(operation)
+        size += operation.size
+    if chunk:
+        yield chunk
 
 
 def read_results(answer: Any, count: int) -> list[BatchResult]:  # noqa: ANN401 - any JSON

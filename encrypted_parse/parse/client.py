@@ -8,10 +8,13 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from encrypted_parse.errors import (
+    ConnectionFailedError,
+    EncryptedParseError,
+    InvalidValueError,
     MalformedResponseError,
     NotPicklableError,
     ObjectNotFoundError,
@@ -19,7 +22,13 @@ from encrypted_parse.errors import (
 )
 from encrypted_parse.parse.answers import expect_object, read_answer, read_object
 from encrypted_parse.parse.app import ParseApp, UserSession
-from encrypted_parse.parse.batch import BATCH_OPERATIONS, BatchOperation, BatchResult, read_results
+from encrypted_parse.parse.batch import (
+    BATCH_OPERATIONS,
+    BatchOperation,
+    BatchResult,
+    chunks,
+    read_results,
+)
 from encrypted_parse.parse.names import check_class_name, quote_object_id
 from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transport
 
@@ -95,7 +104,9 @@ class ParseClient:
         """
         repeat = Repeat.SAFE if self.app.server_deduplicates else Repeat.NEVER
         return read_object(
-            self._send("POST", _class_path(class_name), fields, repeat=repeat, identified=True)
+            self._send(
+                "POST", _class_path(class_name), fields, repeat=repeat, request_id=str(uuid.uuid4())
+            )
         )
 
     def get(self, class_name: str, object_id: str) -> dict[str, Any]:
@@ -106,15 +117,26 @@ class ParseClient:
         """
         return read_object(self._read(_object_path(class_name, object_id)))
 
-    def update(self, class_name: str, object_id: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Change the given columns and return ``updatedAt``.
+    def update(
+        self,
+        class_name: str,
+        object_id: str,
+        fields: Mapping[str, Any],
+        *,
+        request_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Change the given columns and return ``updatedAt``, and what operations made.
+
+        Of several updates with one *request_id*, a server that deduplicates takes the first.
 
         Raises:
             ObjectNotFoundError: There is no such row, or it is hidden from this user.
+            DuplicateRequestError: The server has seen *request_id* before.
         """
-        repeat = Repeat.SAFE if _is_plain_set(fields) else Repeat.NEVER
+        safe = _is_plain_set(fields) or (request_id is not None and self.app.server_deduplicates)
+        repeat = Repeat.SAFE if safe else Repeat.NEVER
         path = _object_path(class_name, object_id)
-        return read_object(self._send("PUT", path, fields, repeat=repeat))
+        return read_object(self._send("PUT", path, fields, repeat=repeat, request_id=request_id))
 
     def delete(self, class_name: str, object_id: str) -> None:
         """Delete a row.
@@ -170,16 +192,58 @@ class ParseClient:
     def batch(self, operations: Sequence[BatchOperation]) -> list[BatchResult]:
         """Run many creates, updates and deletes, 50 a request; one result each, in order.
 
-        A batch is not a transaction: each operation succeeds or fails alone. If a request of
-        several fails as a whole, its operations and those after it carry the error.
+        A batch is not a transaction: each operation succeeds or fails alone. If a request fails
+        as a whole, its operations carry the error, and those after it are not sent.
         """
         results: list[BatchResult] = []
-        for start in range(0, len(operations), BATCH_OPERATIONS):
-            chunk = operations[start : start + BATCH_OPERATIONS]
-            body = {"requests": [operation.to_json(self.app.path) for operation in chunk]}
-            response = self._send("POST", "batch", body)
-            results.extend(read_results(read_answer(response), len(chunk)))
+        for chunk in chunks(operations):
+            try:
+                results.extend(read_results(self._send_batch(chunk), len(chunk)))
+            except EncryptedParseError as error:
+                results.extend([BatchResult(None, error)] * len(chunk))
+                unsent = ConnectionFailedError("not sent: an earlier request of the batch failed")
+                results.extend([BatchResult(None, unsent)] * (len(operations) - len(results)))
+                break
         return results
+
+    def transaction(self, operations: Sequence[BatchOperation]) -> list[Mapping[str, Any]]:
+        """Run up to 50 operations of which all happen or none; the answers in order.
+
+        Needs a server that has transactions: Postgres, or MongoDB with a replica set. No column
+        may be new: on Postgres that locks the class (see `columns_exist`).
+
+        Raises:
+            InvalidValueError: Too many operations.
+            ParseServerError: Nothing happened; the server does not say which one was wrong.
+            OutcomeUnknownError: The connection broke; all happened, or none.
+        """
+        if len(operations) > BATCH_OPERATIONS:
+            raise InvalidValueError(f"a transaction holds at most {BATCH_OPERATIONS} objects")
+        results = read_results(self._send_batch(operations, transaction=True), len(operations))
+        for result in results:
+            if result.error is not None:
+                raise result.error
+        return [result.success or {} for result in results]
+
+    def columns_exist(self, class_name: str, columns: Iterable[str]) -> bool:
+        """Tell whether the database surely has *columns*.
+
+        Postgres answers a question for any row that also names a column which it lacks with no
+        row. So does a class without a row that this user may read: nobody knows, then. MongoDB
+        has any column, and there a transaction may add some.
+        """
+        anything = [{column: {"$exists": True}} for column in ("objectId", *sorted(columns))]
+        return bool(self.find(class_name, where={"$or": anything}, limit=1, keys=["objectId"]))
+
+    def _send_batch(
+        self, operations: Sequence[BatchOperation], *, transaction: bool = False
+    ) -> Any:  # noqa: ANN401 - any JSON
+        body: dict[str, Any] = {
+            "requests": [operation.to_json(self.app.path) for operation in operations]
+        }
+        if transaction:
+            body["transaction"] = True
+        return read_answer(self._send("POST", "batch", body))
 
     def call_function(self, name: str, params: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - any JSON
         """Call a cloud function and return its result.
@@ -220,11 +284,11 @@ class ParseClient:
         body: Mapping[str, Any] | None,
         *,
         repeat: Repeat = Repeat.NEVER,
-        identified: bool = False,
+        request_id: str | None = None,
     ) -> HttpResponse:
         headers = self._headers()
-        if identified:
-            headers["X-Parse-Request-Id"] = str(uuid.uuid4())
+        if request_id is not None:
+            headers["X-Parse-Request-Id"] = request_id
         content = None
         if body is not None:
             headers["Content-Type"] = "application/json"

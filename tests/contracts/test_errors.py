@@ -37,6 +37,7 @@ ARGUMENTS: dict[str, Any] = {
     "epoch": 1,
     "size_bytes": 2,
     "limit_bytes": 1,
+    "overwritten": False,
 }
 
 

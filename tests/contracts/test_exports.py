@@ -46,6 +46,7 @@ TOP_LEVEL = [
     "only_me",
     "relation",
     "users",
+    "version",
 ]
 
 

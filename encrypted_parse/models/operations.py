@@ -1,0 +1,120 @@
+"""Atomic operations: changes that the server works out itself, on plain fields alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from encrypted_parse.errors import (
+    EncryptedOperationError,
+    InvalidValueError,
+    MalformedResponseError,
+)
+from encrypted_parse.models.fields import Field
+from encrypted_parse.models.model import Model
+from encrypted_parse.models.values import Pointer
+
+_NUMBERS = (int, float)
+Operations = dict[str, dict[str, Any]]
+
+
+def increments(model: type[Model], amounts: Mapping[str, Any]) -> Operations:
+    """Return the operations that add *amounts* to numbers, by attribute.
+
+    Raises:
+        EncryptedOperationError: A field is encrypted.
+        InvalidValueError: A field holds no number, or an amount is none.
+    """
+
+    def increment(declared: Field, amount: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever was passed
+        if declared.codec.kind not in _NUMBERS or declared.is_version:
+            raise InvalidValueError(f"{declared.where} is not a number that may be added to")
+        return {"__op": "Increment", "amount": declared.check(amount)}
+
+    return _operations(model, amounts, increment)
+
+
+def list_changes(model: type[Model], operation: str, items: Mapping[str, Any]) -> Operations:
+    """Return the operations ``Add``, ``AddUnique`` or ``Remove`` of *items*, by attribute.
+
+    Raises:
+        EncryptedOperationError: A field is encrypted.
+        InvalidValueError: A field holds no list, or the items are not its.
+    """
+
+    def change(declared: Field, objects: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever was passed
+        if declared.codec.item is None:
+            raise InvalidValueError(f"{declared.where} is not a list")
+        checked = declared.check(list(objects))
+        return {"__op": operation, "objects": declared.codec.to_json(checked)}
+
+    return _operations(model, items, change)
+
+
+def relation_change(
+    instance: Model, operation: str, name: str, others: Sequence[Model | Pointer[Any]]
+) -> dict[str, Any]:
+    """Return the body that adds *others* to a relation, or takes them away.
+
+    Raises:
+        InvalidValueError: *name* is no relation, or others are not of its class or not saved.
+    """
+    declared = type(instance).fields.get(name)
+    if declared is None or declared.relation_to is None:
+        raise InvalidValueError(f"{type(instance).__name__}.{name} is not a relation")
+    pointers = [other if isinstance(other, Pointer) else Pointer.to(other) for other in others]
+    wrong = [pointer for pointer in pointers if pointer.class_name != declared.relation_to]
+    if wrong or not pointers:
+        raise InvalidValueError(f"{declared.where} relates to objects of {declared.relation_to}")
+    objects = [pointer.to_json() for pointer in pointers]
+    return {declared.column: {"__op": operation, "objects": objects}}
+
+
+def take_over(instance: Model, operations: Operations, answer: Mapping[str, Any]) -> None:
+    """Set the attributes to what the server made of them.
+
+    Raises:
+        MalformedResponseError: The server's values are not the fields'.
+    """
+    state = instance._state  # noqa: SLF001 - our own
+    for name in operations:
+        declared = type(instance).fields[name]
+        try:
+            value = declared.codec.from_json(answer[declared.column])
+        except (KeyError, InvalidValueError) as error:
+            raise MalformedResponseError("the answer to an operation has not its result") from error
+        instance.__dict__[name] = value
+        state.stored[name] = declared.codec.to_json(value)
+
+
+def _operations(
+    model: type[Model],
+    values: Mapping[str, Any],
+    make: Callable[[Field, Any], dict[str, Any]],
+) -> Operations:
+    operations: Operations = {}
+    for name, value in values.items():
+        declared = model.fields.get(name)
+        if declared is None:
+            raise AttributeError(f"{model.__name__} has no field {name!r}")
+        if declared.encryption is not None:
+            raise EncryptedOperationError(
+                f"{declared.where} is encrypted, so the server cannot compute in it",
+                hint="change the attribute, then save() the object",
+            )
+        if _recipients_depend_on(model, name):
+            raise EncryptedOperationError(
+                f"{declared.where} says who reads encrypted fields",
+                hint="change the attribute, then save(): that encrypts them for the new readers",
+            )
+        operations[name] = make(declared, value)
+    if not operations:
+        raise InvalidValueError("name at least one attribute")
+    return operations
+
+
+def _recipients_depend_on(model: type[Model], name: str) -> bool:
+    return any(
+        one.encryption is not None and name in one.encryption.attributes()
+        for one in model.fields.values()
+    )

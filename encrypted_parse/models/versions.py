@@ -1,0 +1,89 @@
+"""Optimistic concurrency: saving an object only if nobody else has, with what the server offers.
+
+REST has no conditional update. What there is: a request id, of which a server that deduplicates
+takes only the first update; reading before; and counting, which tells afterwards. Together they
+leave no gap on such a server: a request id names the version that is replaced, so that of all who
+replace it at about the same time one succeeds, and whoever comes later reads another version.
+Without deduplication, two who save within one moment are both saved, and one of them is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from encrypted_parse.errors import (
+    DuplicateRequestError,
+    ObjectNotFoundError,
+    ParseServerError,
+    StaleObjectError,
+)
+from encrypted_parse.models.drafts import Draft
+from encrypted_parse.models.fields import Field
+from encrypted_parse.parse import ParseClient
+
+_REFRESH = "refresh() it, change it again, and save that"
+
+
+def update_if_current(
+    parse: ParseClient, draft: Draft, body: Mapping[str, Any], counted: Field
+) -> Mapping[str, Any]:
+    """Send the update of a versioned object, and return the server's answer.
+
+    Raises:
+        StaleObjectError: Somebody else has saved the object since it was fetched.
+        ObjectNotFoundError: There is no such row any more.
+        ParseServerError: The server refused.
+    """
+    instance = draft.instance
+    state = instance._state  # noqa: SLF001 - our own
+    class_name, object_id = instance.parse_class, str(state.object_id)
+    replaced = state.stored.get(counted.name, 0)
+    row = _fetch(parse, class_name, object_id, [counted.column])
+    if row.get(counted.column, 0) != replaced:
+        raise _stale(class_name, object_id)
+    request_id = f"{class_name}:{object_id}:v{replaced}:{state.attempts}"
+    try:
+        answer = parse.update(class_name, object_id, body, request_id=request_id)
+    except DuplicateRequestError:
+        # Somebody else's save of this version, or an attempt of ours whose answer was lost.
+        row = _fetch(parse, class_name, object_id, sorted(body))
+        if not _holds(row, body, counted, replaced + 1):
+            raise _stale(class_name, object_id) from None
+        return {"updatedAt": row["updatedAt"], counted.column: replaced + 1}
+    except ParseServerError:
+        state.attempts += 1  # a server that deduplicates has seen that id
+        raise
+    if answer.get(counted.column) != replaced + 1:
+        raise _stale(class_name, object_id, overwritten=True)
+    return answer
+
+
+def _fetch(
+    parse: ParseClient, class_name: str, object_id: str, keys: list[str]
+) -> Mapping[str, Any]:
+    found = parse.find(class_name, where={"objectId": object_id}, limit=1, keys=keys)
+    if not found:
+        raise ObjectNotFoundError(
+            f"no {class_name} with that object id that you may read", code=101
+        )
+    return found[0]
+
+
+def _holds(row: Mapping[str, Any], body: Mapping[str, Any], counted: Field, version: int) -> bool:
+    """Tell whether *row* is what *body* made: an envelope is like no other."""
+    plain = {column: value for column, value in body.items() if column != counted.column}
+    same = all(
+        row.get(column) == (None if value == {"__op": "Delete"} else value)
+        for column, value in plain.items()
+    )
+    return same and row.get(counted.column) == version
+
+
+def _stale(class_name: str, object_id: str, *, overwritten: bool = False) -> StaleObjectError:
+    lost = "; the other change is overwritten" if overwritten else ""
+    return StaleObjectError(
+        f"{class_name} {object_id} was saved by somebody else meanwhile{lost}",
+        overwritten=overwritten,
+        hint=_REFRESH,
+    )

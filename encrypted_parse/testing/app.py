@@ -1,0 +1,87 @@
+"""One app in memory: a Parse Server, a directory, and users on them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from encrypted_parse.client import EncryptedClient, UserClient
+from encrypted_parse.keystore import MemoryKeystore
+from encrypted_parse.testing import parse_server, virgil
+from encrypted_parse.testing.parse_server import InMemoryParse
+from encrypted_parse.testing.virgil import VirgilService
+from encrypted_parse.transport import FakeTransport, HttpRequest, HttpResponse, RetryingTransport
+
+
+class InMemoryApp:
+    """A Parse app for tests: no network, no server, real crypto.
+
+    ```python
+    app = InMemoryApp()
+    alice, bob = app.make_user("alice"), app.make_user("bob")
+    alice.save(Message(...))
+    assert "Lunch" not in str(app.parse.rows("Message"))
+    ```
+
+    Attributes:
+        parse: The Parse Server: `InMemoryParse.rows` shows what a host sees.
+        service: The directory and the key backups.
+        before: Called with each request; may raise a `TransportError` to cut the connection.
+        after: Called with each request and its answer; may raise, or return another answer.
+    """
+
+    def __init__(self) -> None:
+        self.parse = InMemoryParse()
+        self.service = VirgilService()
+        self.before: Callable[[HttpRequest], None] = lambda _: None
+        self.after: Callable[[HttpRequest, HttpResponse], HttpResponse] = lambda _, answer: answer
+        self.parse.functions["virgil-jwt"] = lambda user, _: {"token": virgil.token(user or "")}
+        self._transport = FakeTransport(self._answer)
+        self._numbers = itertools.count(1)
+
+    @property
+    def requests(self) -> list[HttpRequest]:
+        """Every request so far, in order."""
+        return self._transport.requests
+
+    def client(self, **settings: Any) -> EncryptedClient:  # noqa: ANN401 - as EncryptedClient
+        """Return a client of this app: by default with keys in memory, and retries at once."""
+        defaults: dict[str, Any] = {
+            "server_url": parse_server.URL,
+            "application_id": "in-memory",
+            "directory_url": virgil.URL,
+            "service_public_key": self.service.key.public_key.to_base64(),
+            "keystore": MemoryKeystore(),
+            "server_deduplicates": True,
+            "transport": RetryingTransport(self._transport, sleep=lambda _: None),
+        }
+        return EncryptedClient(**{**defaults, **settings})
+
+    def make_user(
+        self,
+        username: str | None = None,
+        *,
+        registered: bool = True,
+        **settings: Any,  # noqa: ANN401 - as EncryptedClient
+    ) -> UserClient:
+        """Sign a fresh user up, log in, and register, unless told otherwise.
+
+        Args:
+            username: A name; by default ``user1``, ``user2``, ...
+            registered: Whether the user has keys and a card.
+            settings: As of `EncryptedClient`.
+        """
+        name = username or f"user{next(self._numbers)}"
+        user = self.client(**settings).sign_up(name, f"password of {name}")
+        if registered:
+            user.register()
+        return user
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
+        self.before(request)
+        if request.url.startswith(virgil.URL):
+            answer = self.service.answer(request)
+        else:
+            answer = self.parse.answer(request)
+        return self.after(request, answer)
