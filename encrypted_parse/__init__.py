@@ -22,7 +22,7 @@ Errors are in `encrypted_parse.errors`.
 from __future__ import annotations
 
 from encrypted_parse._version import __version__
-from encrypted_parse.client import EncryptedClient, UserClient
+from encrypted_parse.client import EncryptedClient
 from encrypted_parse.keystore import (
     EnvironmentKeystore,
     FileKeystore,
@@ -45,15 +45,18 @@ from encrypted_parse.models import (
     Results,
     SaveOutcome,
     acl_readers,
+    computed,
     encrypted,
     field,
     group,
     only_me,
     relation,
+    role,
     users,
     version,
 )
 from encrypted_parse.trust import TrustPolicy
+from encrypted_parse.user_client import UserClient
 
 __all__ = [
     "ACL",
@@ -79,11 +82,13 @@ __all__ = [
     "UserClient",
     "__version__",
     "acl_readers",
+    "computed",
     "encrypted",
     "field",
     "group",
     "only_me",
     "relation",
+    "role",
     "users",
     "version",
 ]

@@ -8,13 +8,12 @@ thousands of users. Nothing reads the environment but `from_env`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn, Self, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, Self
 
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import (
     CachingDirectory,
-    Card,
     DirectoryClient,
     ServiceClient,
     TokenProvider,
@@ -27,18 +26,6 @@ from encrypted_parse.keystore import (
     default_keystore_folder,
     keystore_from_env,
 )
-from encrypted_parse.models import (
-    DeleteOutcome,
-    E3KitSealer,
-    Model,
-    ObjectStore,
-    Pointer,
-    Query,
-    ResealCheckpoint,
-    ResealReport,
-    SaveOutcome,
-    reseal_objects,
-)
 from encrypted_parse.parse import ParseApp, ParseClient, UserSession
 from encrypted_parse.transport import RequestsTransport, RetryingTransport, Transport
 from encrypted_parse.trust import (
@@ -48,8 +35,7 @@ from encrypted_parse.trust import (
     TrustPolicy,
     TrustStore,
 )
-
-M = TypeVar("M", bound=Model)
+from encrypted_parse.user_client import UserClient
 
 VIRGIL_CLOUD_URL = "https://api.virgilsecurity.com"
 VIRGIL_CLOUD_KEY = "MCowBQYDK2VwAyEAljOYGANYiVq1WbvVvoYIKtvZi2ji9bAhxyu6iV/LF8M="
@@ -210,111 +196,6 @@ class EncryptedClient:
 
     def __repr__(self) -> str:
         return f"<EncryptedClient {self._app.server_url}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise NotPicklableError("a client holds keys and sessions and is not pickled")
-
-
-class UserClient:
-    """One user's session: saves, fetches, and holds E3Kit's verbs as `e3kit`."""
-
-    def __init__(self, session: UserSession, parse: ParseClient, e3kit: E3Kit) -> None:
-        self._session = session
-        self.parse = parse
-        self.e3kit = e3kit
-        self._sealer = E3KitSealer(e3kit)
-        self._store = ObjectStore(parse, self._sealer)
-
-    @property
-    def user_id(self) -> str:
-        """The Parse `_User` object id, under which the card is published."""
-        return self._session.user_id
-
-    @property
-    def username(self) -> str:
-        """The name that the user logged in with."""
-        return self._session.username
-
-    @property
-    def session_token(self) -> str:
-        """The **secret** token of this session, for `EncryptedClient.become`."""
-        return self._session.session_token
-
-    def register(self) -> Card:
-        """Make the user's keys and publish the card, once per user. See `E3Kit.register`."""
-        return self.e3kit.register()
-
-    def save(self, instance: M) -> M:
-        """Create or update one object. See `ObjectStore.save`."""
-        return self._store.save(instance)
-
-    def save_all(
-        self, instances: Sequence[Model], *, transaction: bool = False
-    ) -> list[SaveOutcome]:
-        """Save many objects in batches, or all or none. See `ObjectStore.save_all`."""
-        return self._store.save_all(instances, transaction=transaction)
-
-    def get(self, model: type[M], object_id: str) -> M:
-        """Fetch one object. See `ObjectStore.get`."""
-        return self._store.get(model, object_id)
-
-    def query(self, model: type[M]) -> Query[M]:
-        """Return a query for all objects of *model*. See `Query`."""
-        return self._store.query(model)
-
-    def refresh(self, instance: M) -> M:
-        """Fetch an object again. See `ObjectStore.refresh`."""
-        return self._store.refresh(instance)
-
-    def delete(self, instance: Model) -> None:
-        """Delete an object. See `ObjectStore.delete`."""
-        self._store.delete(instance)
-
-    def delete_all(self, instances: Sequence[Model]) -> list[DeleteOutcome]:
-        """Delete many objects in batches. See `ObjectStore.delete_all`."""
-        return self._store.delete_all(instances)
-
-    def increment(self, instance: M, **amounts: float) -> M:
-        """Add to plain numbers on the server. See `ObjectStore.increment`."""
-        return self._store.increment(instance, **amounts)
-
-    def append(self, instance: M, *, unique: bool = False, **items: Iterable[Any]) -> M:
-        """Add to plain lists on the server. See `ObjectStore.append`."""
-        return self._store.append(instance, unique=unique, **items)
-
-    def remove(self, instance: M, **items: Iterable[Any]) -> M:
-        """Take items out of plain lists on the server. See `ObjectStore.remove`."""
-        return self._store.remove(instance, **items)
-
-    def relate(self, instance: Model, name: str, others: Sequence[Model | Pointer[Any]]) -> None:
-        """Add objects to a relation. See `ObjectStore.relate`."""
-        self._store.relate(instance, name, others)
-
-    def unrelate(self, instance: Model, name: str, others: Sequence[Model | Pointer[Any]]) -> None:
-        """Take objects out of a relation. See `ObjectStore.unrelate`."""
-        self._store.unrelate(instance, name, others)
-
-    def reseal(
-        self,
-        *models: type[Model],
-        checkpoint: ResealCheckpoint | None = None,
-        progress: Callable[[str, int, int], None] | None = None,
-    ) -> ResealReport:
-        """Encrypt own values again for the keys that their readers have now.
-
-        To be called after `e3kit.rotate_private_key`, or when a group changed. See
-        `reseal_objects`.
-        """
-        return reseal_objects(
-            self.parse, self._sealer, models, checkpoint=checkpoint, progress=progress
-        )
-
-    def log_out(self) -> None:
-        """End the session on the server. The private key stays on this machine."""
-        self.parse.log_out()
-
-    def __repr__(self) -> str:
-        return f"<UserClient {self.user_id}>"
 
     def __reduce__(self) -> NoReturn:
         raise NotPicklableError("a client holds keys and sessions and is not pickled")

@@ -83,6 +83,7 @@ under "Raises:" of that call.
     │   ├── MissingValueError
     │   ├── ModelDefinitionError
     │   ├── NotPicklableError
+    │   ├── NotRevokedError
     │   ├── RecipientRuleError
     │   │   └── PublicReadError
     │   ├── StaleObjectError
@@ -549,6 +550,10 @@ class ModelDefinitionError(ModelError):
 
 class NotPicklableError(ModelError, TypeError):
     """Private keys, sessions and decrypted objects are not written into pickles."""
+
+
+class NotRevokedError(ModelError):
+    """The server holds something else than was saved to take a reader away."""
 
 
 class RecipientRuleError(ModelError):

@@ -5,7 +5,7 @@
  *
  *     const companion = require('./lib');
  *     const settings = companion.loadSettings(process.env);
- *     companion.installCloudFunctions(Parse, settings);             // virgil-jwt, deleted users
+ *     companion.installCloudFunctions(Parse, settings);             // tokens, roles, deleted users
  *     companion.installGuard(Parse, require('./encrypted-fields.json'));
  *     app.use('/virgil', companion.virgilHandler(Parse, settings)); // cards, Keyknox, BrainKey
  */
@@ -18,10 +18,11 @@ const { keyknoxRoutes } = require('./keyknox-service.js');
 const { KeyknoxStore } = require('./keyknox-store.js');
 const { loadSettings } = require('./settings.js');
 const { ReportStore } = require('./report-store.js');
+const { installRoleMembers } = require('./role-members.js');
 const { installVirgilJwt } = require('./virgil-jwt.js');
 
 /**
- * Define the function `virgil-jwt`, and clean up after deleted users.
+ * Define the functions `virgil-jwt` and `role-members`, and clean up after deleted users.
  *
  * Parse Server keeps one `afterDelete` a class: an app that has its own for users passes
  * `{afterDeleteUser: false}` and calls `forgetUser(Parse, userId)` there.
@@ -32,6 +33,7 @@ const { installVirgilJwt } = require('./virgil-jwt.js');
  */
 function installCloudFunctions(Parse, settings, { afterDeleteUser = true } = {}) {
   installVirgilJwt(Parse, settings);
+  installRoleMembers(Parse);
   if (afterDeleteUser) Parse.Cloud.afterDelete('_User', ({ object }) => forgetUser(Parse, object.id));
 }
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from encrypted_parse.client import EncryptedClient, UserClient
+from encrypted_parse.client import EncryptedClient
 from encrypted_parse.devserver import DevServer, dev_server, run_sql
 from encrypted_parse.errors import (
     EncryptedParseError,
@@ -23,6 +23,7 @@ from encrypted_parse.errors import (
 )
 from encrypted_parse.keystore import MemoryKeystore
 from encrypted_parse.models import Model, acl_readers, encrypted
+from encrypted_parse.user_client import UserClient
 
 SECRET = "Lunch at noon? I got the job!"  # noqa: S105 - the demo's message, shown on purpose
 

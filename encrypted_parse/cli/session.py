@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from encrypted_parse.client import EncryptedClient, UserClient
+from encrypted_parse.client import EncryptedClient
 from encrypted_parse.errors import ConfigurationError
+from encrypted_parse.user_client import UserClient
 
 MAX_SECRET_BYTES = 4096
 

@@ -33,6 +33,7 @@ __all__ = [
     "Variant",
     "decode_der",
     "encode_der",
+    "encoded_members",
     "members",
     "sequence",
     "sequence_length",
@@ -128,6 +129,18 @@ def members(constructed: TLV) -> list[TLV]:
         raise ValueError("no SET OF")
     as_sequence = _wrap(SEQUENCE_TAG, bytes(constructed.data))
     return decode_der(_Members, _wrap(SEQUENCE_TAG, as_sequence)).items
+
+
+def encoded_members(constructed: TLV) -> list[bytes]:
+    """Return the elements of a SET OF as they are encoded.
+
+    Raises:
+        ValueError: As `members`.
+    """
+    return [
+        member.tag_bytes + _length_octets(len(member.data)) + bytes(member.data)
+        for member in members(constructed)
+    ]
 
 
 def set_of(elements: Iterable[bytes]) -> TLV:

@@ -135,6 +135,17 @@ class MessageVerbs(Verbs):
             sealed, identities=self._stored().identities, signers=signers
         )
 
+    def share(
+        self, sealed: bytes, signers: Sequence[PublicKey], recipients: Sequence[PublicKey]
+    ) -> bytes:
+        """Return an envelope of one of *signers* with stanzas for more keys.
+
+        Raises as `envelope.add_recipients`.
+        """
+        return envelope.add_recipients(
+            sealed, identities=self._stored().identities, signers=signers, recipients=recipients
+        )
+
 
 def _to_text(plaintext: bytes) -> str:
     try:

@@ -61,6 +61,20 @@ class PeopleVerbs(Verbs):
         self._directory.keeper.require_writable(chains.values())
         return [*(chains[user_id].head.public_key for user_id in others), own.public_key]
 
+    def keys_ever_of(self, user_ids: Iterable[str]) -> dict[str, list[PublicKey]]:
+        """Return every key of each user that has or had a card; users without one are left out.
+
+        What is trusted plays no part: this tells whom a stanza may be for.
+        """
+        wanted = set(user_ids)
+        found = {
+            user_id: [card.public_key for card in trusted.cards]
+            for user_id, trusted in self._directory.find_chains(wanted - {self.user_id}).items()
+        }
+        if self.user_id in wanted and (own := self._keystore.find(self.user_id)) is not None:
+            found[self.user_id] = self._own_signers(own)
+        return found
+
     def author_keys(self, user_id: str) -> list[PublicKey]:
         """Return every key, current one first, that *user_id* may have signed with.
 

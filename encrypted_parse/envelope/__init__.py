@@ -15,6 +15,7 @@ from encrypted_parse.envelope.old_signed import (
     sign_then_encrypt_detached,
 )
 from encrypted_parse.envelope.plain import decrypt, encrypt
+from encrypted_parse.envelope.sharing import add_recipients
 from encrypted_parse.envelope.signature import card_id, sign, verify
 from encrypted_parse.envelope.signed import (
     decrypt_and_verify,
@@ -30,6 +31,7 @@ __all__ = [
     "GroupSession",
     "GroupTicket",
     "Header",
+    "add_recipients",
     "card_id",
     "decrypt",
     "decrypt_and_verify",

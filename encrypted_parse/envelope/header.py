@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import frozen
 
@@ -21,7 +21,7 @@ from encrypted_parse.envelope.stanza import (
     USUAL_STANZA_START,
     Stanza,
 )
-from encrypted_parse.errors import MalformedEnvelopeError
+from encrypted_parse.errors import EnvelopeError, MalformedEnvelopeError
 
 MAX_HEADER_BYTES = 1024 * 1024  # bounds work on hostile input
 MAX_PARAMS = 64  # the same; E3Kit writes two at the most
@@ -133,6 +133,32 @@ class Header:
             MalformedEnvelopeError: An entry does not parse.
         """
         return tuple(stanza.recipient_id for stanza in self.stanzas())
+
+    def with_stanzas(self, stanzas: Iterable[bytes]) -> bytes:
+        """Return the encoding of this header with more stanzas; everything else stays as it is.
+
+        Raises:
+            EnvelopeError: It would have more recipients than readers accept.
+        """
+        info = self.info
+        content = info.content_info.content
+        entries = [*der.encoded_members(content.recipients), *stanzas]
+        if len(entries) > MAX_RECIPIENTS:
+            raise EnvelopeError(f"an envelope has 1 to {MAX_RECIPIENTS} recipients")
+        enveloped = asn1.EnvelopedData(
+            version=content.version, recipients=der.set_of(entries), content=content.content
+        )
+        outer = asn1.ContentInfo(content_type=info.content_info.content_type, content=enveloped)
+        return der.encode_der(
+            asn1.MessageInfo(
+                version=info.version,
+                content_info=outer,
+                custom_params=info.custom_params,
+                kdf=info.kdf,
+                footer=info.footer,
+                padding=info.padding,
+            )
+        )
 
     def param(self, key: str) -> asn1.CustomParam | None:
         """Return the first custom parameter named *key*, or None."""

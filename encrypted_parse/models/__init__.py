@@ -5,21 +5,28 @@ from __future__ import annotations
 from encrypted_parse.models.acl import ACL
 from encrypted_parse.models.codecs import Codec
 from encrypted_parse.models.embedded import Embedded
+from encrypted_parse.models.explaining import Explanation, FieldExplanation, explain, who_can_read
 from encrypted_parse.models.fields import encrypted, field, relation, version
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import BatchReport, DeleteOutcome, SaveOutcome
 from encrypted_parse.models.query import Query, Results
 from encrypted_parse.models.reseal import ResealCheckpoint, ResealReport, reseal_objects
+from encrypted_parse.models.roles import RoleDirectory
 from encrypted_parse.models.rules import (
     GroupMembers,
     Recipient,
     RecipientRule,
+    RoleMembers,
+    Rule,
     acl_readers,
+    computed,
     group,
     only_me,
+    role,
     users,
 )
-from encrypted_parse.models.sealer import E3KitSealer, ObjectContext, Sealer
+from encrypted_parse.models.sealer import E3KitSealer, ObjectContext, Readers, Sealer
+from encrypted_parse.models.sharing import RevokeReport, Sharing, for_each
 from encrypted_parse.models.store import ObjectStore
 from encrypted_parse.models.values import File, GeoPoint, Pointer, Polygon, Relation
 
@@ -30,6 +37,8 @@ __all__ = [
     "DeleteOutcome",
     "E3KitSealer",
     "Embedded",
+    "Explanation",
+    "FieldExplanation",
     "File",
     "GeoPoint",
     "GroupMembers",
@@ -39,21 +48,32 @@ __all__ = [
     "Pointer",
     "Polygon",
     "Query",
+    "Readers",
     "Recipient",
     "RecipientRule",
     "Relation",
     "ResealCheckpoint",
     "ResealReport",
     "Results",
+    "RevokeReport",
+    "RoleDirectory",
+    "RoleMembers",
+    "Rule",
     "SaveOutcome",
     "Sealer",
+    "Sharing",
     "acl_readers",
+    "computed",
     "encrypted",
+    "explain",
     "field",
+    "for_each",
     "group",
     "only_me",
     "relation",
     "reseal_objects",
+    "role",
     "users",
     "version",
+    "who_can_read",
 ]

@@ -20,7 +20,7 @@ from encrypted_parse.errors import (
 from encrypted_parse.models.acl import ACL
 from encrypted_parse.models.fields import Encryption, Field
 from encrypted_parse.models.model import Model, ObjectState
-from encrypted_parse.models.rows import context_of, encrypted_fields
+from encrypted_parse.models.rows import acl_to_save, context_of, encrypted_fields
 from encrypted_parse.models.rules import Recipient, user_id_of
 from encrypted_parse.models.sealer import Sealer
 from encrypted_parse.models.values import Relation
@@ -63,10 +63,13 @@ class Draft:
         return frozenset(columns.get(column, column) for column in self.plain)
 
 
-def draft(instance: Model, user_id: str, *, reseal: Collection[str] = ()) -> Draft:
+def draft(
+    instance: Model, user_id: str, *, reseal: Collection[str] = (), keep: bool = False
+) -> Draft:
     """Work out what saving *instance* as *user_id* has to send. Nothing is changed.
 
-    The encrypted attributes in *reseal* are encrypted again, changed or not.
+    The encrypted attributes in *reseal* are encrypted again, changed or not; with *keep*, only
+    those whose value changed, whoever their readers are now.
 
     Raises:
         InvalidValueError: A value, changed in place, cannot be stored.
@@ -76,7 +79,7 @@ def draft(instance: Model, user_id: str, *, reseal: Collection[str] = ()) -> Dra
         MissingValueError: A new object lacks a value.
     """
     state = instance._state  # noqa: SLF001 - our own
-    acl = _acl_to_save(instance, user_id)
+    acl = acl_to_save(instance, user_id)
     acl_json = None if acl is None else acl.to_json()
     result = Draft(instance, {}, {}, dict(state.stored), dict(state.recipients))
     if acl_json is not None and acl_json != state.stored_acl:
@@ -84,9 +87,7 @@ def draft(instance: Model, user_id: str, *, reseal: Collection[str] = ()) -> Dra
     for declared in type(instance).fields.values():
         if declared.encryption is None:
             _draft_plain(result, declared, state)
-    changed = "ACL" in result.plain or any(
-        declared.column in result.plain for declared in type(instance).fields.values()
-    )
+    changed = bool(result.plain) and not keep
     for declared, encryption in encrypted_fields(instance):
         again = declared.name in reseal
         _draft_encrypted(result, declared, encryption, acl, user_id, changed=changed, again=again)
@@ -169,6 +170,16 @@ def _draft_encrypted(  # noqa: PLR0913 - what one decision depends on
     result.recipients[name] = recipients
 
 
+def versioned(result: Draft) -> dict[str, Any]:
+    """Return the plain part of a draft's body, which counts the save even if it is empty."""
+    declared = type(result.instance).version_field
+    if declared is None or declared.column in result.plain:
+        return dict(result.plain)
+    result.stored[declared.name] = result.stored.get(declared.name, 0) + 1
+    result.plain[declared.column] = {"__op": "Increment", "amount": 1}
+    return dict(result.plain)
+
+
 def seal(result: Draft, sealer: Sealer) -> dict[str, Any]:
     """Encrypt a draft and return the complete body of the REST call.
 
@@ -213,20 +224,6 @@ def commit(result: Draft, answer: Mapping[str, Any]) -> None:
     for name in [name for name in state.released if name in instance.__dict__]:
         state.locked.pop(name, None)
         state.released.discard(name)
-
-
-def _acl_to_save(instance: Model, user_id: str) -> ACL | None:
-    """Return the ACL with the default of a new object: its author, beside whom it names."""
-    state = instance._state  # noqa: SLF001 - our own
-    if state.object_id is not None:
-        return state.acl
-    if state.acl is None and not any(True for _ in encrypted_fields(instance)):
-        return None  # an object without encrypted fields keeps Parse's default
-    acl = ACL() if state.acl is None else state.acl.copy()
-    if not acl.names(user_id):
-        acl.allow_read(user_id)
-        acl.allow_write(user_id)
-    return acl
 
 
 def _check_author(instance: Model, declared: Field, encryption: Encryption, user_id: str) -> None:

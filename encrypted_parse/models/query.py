@@ -276,6 +276,11 @@ class Query(Generic[M]):
                 progress(report.examined)
         return report
 
+    @property
+    def parse_class(self) -> str:
+        """The Parse class that is queried."""
+        return self._model.parse_class
+
     # --- inside -----------------------------------------------------------------------------
 
     def to_subquery(self) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def _load_plain(
         else:
             instance.__dict__[declared.name] = decoded
     for declared, encryption in encrypted_fields(instance):
-        state.recipients[declared.name] = _known_recipients(instance, encryption, user_id)
+        state.recipients[declared.name] = known_recipients(instance, encryption, user_id)
     return instance
 
 
@@ -165,9 +165,10 @@ def author_of(instance: Model, encryption: Encryption, user_id: str) -> str | No
     return user_id_of(instance.__dict__.get(encryption.author)) or None
 
 
-def _known_recipients(
+def known_recipients(
     instance: Model, encryption: Encryption, user_id: str
 ) -> frozenset[Recipient] | None:
+    """Return whom a stored value should be for; None if the object does not tell."""
     state = instance._state  # noqa: SLF001 - our own
     try:
         return encryption.to.user_ids(state.acl, instance.__dict__) | {user_id}
@@ -185,3 +186,17 @@ def encrypted_fields(instance: Model) -> Iterable[tuple[Field, Encryption]]:
 def context_of(instance: Model) -> ObjectContext:
     """Return what a sealer may bind a value to."""
     return ObjectContext(type(instance).parse_class, instance.object_id)
+
+
+def acl_to_save(instance: Model, user_id: str) -> ACL | None:
+    """Return the ACL with the default of a new object: its author, beside whom it names."""
+    state = instance._state  # noqa: SLF001 - our own
+    if state.object_id is not None:
+        return state.acl
+    if state.acl is None and not any(True for _ in encrypted_fields(instance)):
+        return None  # an object without encrypted fields keeps Parse's default
+    acl = ACL() if state.acl is None else state.acl.copy()
+    if not acl.names(user_id):
+        acl.allow_read(user_id)
+        acl.allow_write(user_id)
+    return acl

@@ -5,7 +5,7 @@ The author is always a recipient too, as in E3Kit; rules name the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -23,7 +23,14 @@ class GroupMembers:
     initiator: str
 
 
-Recipient = str | GroupMembers
+@frozen
+class RoleMembers:
+    """The users of a Parse role and of the roles in it, whoever they are at that moment."""
+
+    name: str
+
+
+Recipient = str | GroupMembers | RoleMembers
 """A user id, or what stands for several until the object is encrypted."""
 
 
@@ -44,17 +51,69 @@ class RecipientRule(Protocol):
         """Return the names of the attributes that the rule reads."""
 
 
+class Rule:
+    """A rule of this package: rules join by ``|``."""
+
+    def user_ids(self, acl: ACL | None, values: Mapping[str, Any]) -> frozenset[Recipient]:
+        """See `RecipientRule.user_ids`."""
+        raise NotImplementedError
+
+    def attributes(self) -> Sequence[str]:
+        """See `RecipientRule.attributes`."""
+        return ()
+
+    def __or__(self, other: RecipientRule) -> Rule:
+        return _AnyOf((self, other))
+
+    def __ror__(self, other: RecipientRule) -> Rule:
+        return _AnyOf((other, self))
+
+
 @frozen
-class _OnlyMe:
+class _AnyOf(Rule):
+    rules: tuple[RecipientRule, ...]
+
+    def user_ids(self, acl: ACL | None, values: Mapping[str, Any]) -> frozenset[Recipient]:
+        return frozenset().union(*(rule.user_ids(acl, values) for rule in self.rules))
+
+    def attributes(self) -> Sequence[str]:
+        return tuple(dict.fromkeys(name for rule in self.rules for name in rule.attributes()))
+
+
+@frozen
+class _Role(Rule):
+    name: str
+
+    def user_ids(self, acl: ACL | None, values: Mapping[str, Any]) -> frozenset[Recipient]:  # noqa: ARG002 - the protocol's
+        return frozenset([RoleMembers(self.name)])
+
+
+@frozen
+class _Computed(Rule):
+    function: Callable[[Mapping[str, Any]], Iterable[str]]
+    names: tuple[str, ...]
+
+    def user_ids(self, acl: ACL | None, values: Mapping[str, Any]) -> frozenset[Recipient]:  # noqa: ARG002 - the protocol's
+        missing = [name for name in self.names if values.get(name) is None]
+        if missing:
+            raise RecipientRuleError(f"the recipients depend on {missing[0]!r}, which has no value")
+        found: list[Any] = list(self.function({name: values[name] for name in self.names}))
+        if not all(isinstance(user_id, str) and user_id for user_id in found):
+            raise RecipientRuleError("a recipient function returns user ids")
+        return frozenset(found)
+
+    def attributes(self) -> Sequence[str]:
+        return self.names
+
+
+@frozen
+class _OnlyMe(Rule):
     def user_ids(self, acl: ACL | None, values: Mapping[str, Any]) -> frozenset[Recipient]:  # noqa: ARG002 - the protocol's
         return frozenset()
 
-    def attributes(self) -> Sequence[str]:
-        return ()
-
 
 @frozen
-class _Users:
+class _Users(Rule):
     names: tuple[str, ...]
 
     def user_ids(self, acl: ACL | None, values: Mapping[str, Any]) -> frozenset[Recipient]:  # noqa: ARG002 - the protocol's
@@ -84,7 +143,7 @@ def user_id_of(value: Any) -> str:  # noqa: ANN401 - any plain value
 
 
 @frozen
-class _AclReaders:
+class _AclReaders(Rule):
     def user_ids(self, acl: ACL | None, values: Mapping[str, Any]) -> frozenset[Recipient]:  # noqa: ARG002 - the protocol's
         readers = frozenset([PUBLIC]) if acl is None else acl.readers
         if PUBLIC in readers:
@@ -92,20 +151,14 @@ class _AclReaders:
                 "the ACL lets everybody read, so its readers cannot be enumerated",
                 hint="name the readers with acl.allow_read(user_id), or use users(...)",
             )
-        roles = sorted(who for who in readers if who.startswith(ROLE_PREFIX))
-        if roles:
-            raise RecipientRuleError(
-                f"acl_readers() cannot resolve {roles[0]!r}",
-                hint="name the role's users in the ACL: roles are not resolved by this version",
-            )
-        return frozenset[Recipient](readers)
-
-    def attributes(self) -> Sequence[str]:
-        return ()
+        return frozenset[Recipient](
+            RoleMembers(who.removeprefix(ROLE_PREFIX)) if who.startswith(ROLE_PREFIX) else who
+            for who in readers
+        )
 
 
 @frozen
-class _Group:
+class _Group(Rule):
     id_from: str
     initiator_from: str
 
@@ -123,17 +176,17 @@ class _Group:
         return (self.id_from, self.initiator_from)
 
 
-def only_me() -> RecipientRule:
+def only_me() -> Rule:
     """Encrypt for the author alone."""
     return _OnlyMe()
 
 
-def users(*attribute_names: str) -> RecipientRule:
+def users(*attribute_names: str) -> Rule:
     """Encrypt for the users that the named attributes hold: ids, pointers, or lists of either."""
     return _Users(attribute_names)
 
 
-def group(id_from: str, *, initiator_from: str) -> RecipientRule:
+def group(id_from: str, *, initiator_from: str) -> Rule:
     """Encrypt for the present members of the E3Kit group that the attribute *id_from* names.
 
     Members are looked up when the object is encrypted, and the service has the last word on who
@@ -146,12 +199,33 @@ def group(id_from: str, *, initiator_from: str) -> RecipientRule:
     return _Group(id_from, initiator_from)
 
 
-def acl_readers() -> RecipientRule:
+def acl_readers() -> Rule:
     """Encrypt for every user whom the object's ACL lets read.
 
-    An ACL that lets everybody read is an error when the object is saved, not a guess.
+    Roles in it stand for their users, see `role`. An ACL that lets everybody read is an error
+    when the object is saved, not a guess.
     """
     return _AclReaders()
+
+
+def role(name: str) -> Rule:
+    """Encrypt for the users of the Parse role *name*, and of the roles in it.
+
+    They are looked up when the object is encrypted, by the companion's cloud function
+    ``role-members``, and kept for five minutes. **The server says who they are**: see
+    docs/security-model.md. An object that was saved before somebody joined or left the role is
+    as it was: `reseal` it.
+    """
+    return _Role(name)
+
+
+def computed(function: Callable[[Mapping[str, Any]], Iterable[str]], *attribute_names: str) -> Rule:
+    """Encrypt for the user ids that *function* returns for the values of the named attributes.
+
+    When one of them changes, the field is encrypted again. The function should be quick and
+    depend on these values alone.
+    """
+    return _Computed(function, attribute_names)
 
 
 def readers_for_the_guard(rule: RecipientRule) -> str | list[str] | None:

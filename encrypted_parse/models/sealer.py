@@ -18,9 +18,11 @@ from encrypted_parse.errors import (
     EncryptedParseError,
     GroupError,
     NotRegisteredError,
+    RecipientRuleError,
     UntrustedKeyError,
 )
-from encrypted_parse.models.rules import GroupMembers, Recipient
+from encrypted_parse.models.roles import RoleDirectory
+from encrypted_parse.models.rules import GroupMembers, Recipient, RoleMembers
 
 
 @frozen
@@ -29,6 +31,21 @@ class ObjectContext:
 
     class_name: str
     object_id: str | None
+
+
+@frozen
+class Readers:
+    """For whom an envelope is.
+
+    Attributes:
+        user_ids: The users of whom it names a key.
+        current: Those of them of whom it names the current key.
+        unknown: The identifiers of the other keys that it names, in hex.
+    """
+
+    user_ids: frozenset[str]
+    current: frozenset[str]
+    unknown: tuple[str, ...]
 
 
 class Sealer(Protocol):
@@ -68,12 +85,37 @@ class Sealer(Protocol):
     ) -> dict[str, bytes | EncryptedParseError]:
         """Return for each field its plaintext, or the error that says why there is none."""
 
+    def share(self, text: str, author: str, recipients: Collection[Recipient]) -> str:
+        """Return an envelope by *author* with *recipients* added; the same if it has them all.
+
+        Raises:
+            EnvelopeError: It cannot be opened, or is not the author's.
+            RecipientsNotRegisteredError: As `seal`.
+            UntrustedKeyError: The same.
+        """
+
+    def resolve(self, recipients: Collection[Recipient]) -> frozenset[str]:
+        """Return the users that *recipients* stand for.
+
+        Raises:
+            RecipientRuleError: A role cannot be resolved.
+            GroupError: A group cannot be looked up.
+        """
+
+    def readers(self, text: str, candidates: Collection[str]) -> Readers:
+        """Tell for whom an envelope is, as far as *candidates* explain its recipients.
+
+        Raises:
+            EnvelopeError: It is not an envelope.
+        """
+
 
 class E3KitSealer:
     """Seals each field as one E3Kit `authEncrypt` message."""
 
-    def __init__(self, e3kit: E3Kit) -> None:
+    def __init__(self, e3kit: E3Kit, roles: RoleDirectory | None = None) -> None:
         self._e3kit = e3kit
+        self._roles = roles
 
     @property
     def user_id(self) -> str:
@@ -128,11 +170,43 @@ class E3KitSealer:
             return dict.fromkeys(fields, error)
         return unsealed | dict(zip(sealed, opened, strict=True))
 
+    def share(self, text: str, author: str, recipients: Collection[Recipient]) -> str:
+        """See `Sealer.share`."""
+        keys = self._e3kit.recipient_keys(self._resolve(recipients))
+        sealed = from_text(text)
+        return to_text(self._e3kit.share(sealed, self._e3kit.author_keys(author), keys))
+
+    def resolve(self, recipients: Collection[Recipient]) -> frozenset[str]:
+        """See `Sealer.resolve`."""
+        return self._resolve(recipients)
+
+    def readers(self, text: str, candidates: Collection[str]) -> Readers:
+        """See `Sealer.readers`."""
+        named = Header.from_bytes(from_text(text)).recipient_ids()
+        owners: dict[bytes, str] = {}
+        current: dict[bytes, str] = {}
+        for user_id, keys in self._e3kit.keys_ever_of(candidates).items():
+            for index, key in enumerate(keys):
+                for key_id in (key.key_id, key.long_key_id):
+                    owners[key_id] = user_id
+                    if index == 0:
+                        current[key_id] = user_id
+        return Readers(
+            frozenset(owners[key_id] for key_id in named if key_id in owners),
+            frozenset(current[key_id] for key_id in named if key_id in current),
+            tuple(key_id.hex() for key_id in named if key_id not in owners),
+        )
+
     def _resolve(
         self, recipients: Collection[Recipient], *, missing_ok: bool = False
     ) -> frozenset[str]:
-        """Replace groups by their members."""
+        """Replace groups and roles by their members."""
         user_ids = {recipient for recipient in recipients if isinstance(recipient, str)}
+        try:
+            user_ids |= self._members_of_roles(recipients)
+        except EncryptedParseError:
+            if not missing_ok:
+                raise
         for recipient in recipients:
             if isinstance(recipient, GroupMembers):
                 try:
@@ -141,3 +215,11 @@ class E3KitSealer:
                     if not missing_ok:
                         raise
         return frozenset(user_ids)
+
+    def _members_of_roles(self, recipients: Collection[Recipient]) -> frozenset[str]:
+        names = [recipient.name for recipient in recipients if isinstance(recipient, RoleMembers)]
+        if not names:
+            return frozenset()
+        if self._roles is None:
+            raise RecipientRuleError("roles need a Parse session to be resolved")
+        return frozenset().union(*self._roles.members(names).values())

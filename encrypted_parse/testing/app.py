@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from encrypted_parse.client import EncryptedClient, UserClient
+from encrypted_parse.client import EncryptedClient
 from encrypted_parse.keystore import MemoryKeystore
 from encrypted_parse.testing import parse_server, virgil
 from encrypted_parse.testing.parse_server import InMemoryParse
 from encrypted_parse.testing.virgil import VirgilService
 from encrypted_parse.transport import FakeTransport, HttpRequest, HttpResponse, RetryingTransport
+from encrypted_parse.user_client import UserClient
 
 
 class InMemoryApp:

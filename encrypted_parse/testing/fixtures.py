@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from encrypted_parse.client import UserClient
 from encrypted_parse.testing.app import InMemoryApp
+from encrypted_parse.user_client import UserClient
 
 
 @pytest.fixture

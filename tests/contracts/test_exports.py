@@ -40,11 +40,13 @@ TOP_LEVEL = [
     "UserClient",
     "__version__",
     "acl_readers",
+    "computed",
     "encrypted",
     "field",
     "group",
     "only_me",
     "relation",
+    "role",
     "users",
     "version",
 ]

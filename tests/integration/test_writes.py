@@ -412,12 +412,12 @@ WRITES: dict[str, Callable[[UserClient, Post], object]] = {
     "relate": lambda user, one: user.relate(one, "friends", [friend(user)]),
     "remove": lambda user, one: user.remove(one, tags=["x"]),
     "reseal": lambda user, _: user.reseal(Post),
-    "revoke": lambda user, one: user.revoke(one, from_=[]),
-    "revoke_all": lambda user, one: user.revoke_all([one], from_=[]),
+    "revoke": lambda user, one: user.revoke(user.save(one), from_=[]),
+    "revoke_all": lambda user, one: user.revoke_all([user.save(one)], from_=[]),
     "save": lambda user, one: user.save(one),
     "save_all": lambda user, one: user.save_all([one]),
-    "share": lambda user, one: user.share(one, with_=[]),
-    "share_all": lambda user, one: user.share_all([one], with_=[]),
+    "share": lambda user, one: user.share(user.save(one), with_=[]),
+    "share_all": lambda user, one: user.share_all([user.save(one)], with_=[]),
     "unrelate": lambda user, one: user.unrelate(one, "friends", [friend(user)]),
 }
 """Every public method that writes objects."""

@@ -11,7 +11,8 @@ import pytest
 from npm_peer import NpmPeer, PeerRefusedError
 
 from encrypted_parse import virgil_crypto as vc
-from encrypted_parse.envelope import Form, Header
+from encrypted_parse.crypto import PrivateKey, PublicKey
+from encrypted_parse.envelope import Form, Header, add_recipients
 from encrypted_parse.errors import (
     EncryptedParseError,
     MissingExtraError,
@@ -193,6 +194,26 @@ def test_the_ephemeral_point_suits_both_signs(peer: Peer) -> None:
         message = _write("sign_and_encrypt", b"%d" % index, [reader], pad=True)
         opened = peer.read("sign_and_encrypt", message, reader.private_key.to_bytes())
         assert opened == b"%d" % index
+
+
+@PADDING
+def test_what_is_shared_on(peer: Peer, *, pad: bool) -> None:
+    """The peer reads what we shared on, its own and ours, by an old stanza and by a new one."""
+    old, new = READERS[:2], [*READERS[2:5], CURVE_READER]
+    keys = [reader.public_key.to_bytes() for reader in old]
+    for message in (
+        _write("sign_and_encrypt", b"shared", old, pad=pad),
+        peer.write("sign_and_encrypt", b"shared", keys, pad=pad),
+    ):
+        shared = add_recipients(
+            message,
+            identities=[PrivateKey.from_bytes(old[0].private_key.to_bytes())],
+            signers=[PublicKey.from_bytes(AUTHOR.public_key.to_bytes())],
+            recipients=[PublicKey.from_bytes(one.public_key.to_bytes()) for one in new],
+        )
+        for reader in (*old, *new):
+            opened = peer.read("sign_and_encrypt", shared, reader.private_key.to_bytes())
+            assert opened == b"shared"
 
 
 # --- npm alone: detached form, long identifiers, streams ------------------------------------

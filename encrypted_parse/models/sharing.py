@@ -1,0 +1,230 @@
+"""Sharing: giving other users a saved object to read, and taking it away again.
+
+Giving adds stanzas to the envelopes that are there, so any reader can do it, and the author's
+signature stays. Taking away means new envelopes, which only their author can make; what somebody
+has read, or could have read, is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, TypeVar
+
+from attrs import frozen
+
+from encrypted_parse.errors import (
+    EncryptedParseError,
+    FieldLockedError,
+    InvalidValueError,
+    NotRevokedError,
+    RecipientRuleError,
+    TransportError,
+)
+from encrypted_parse.models import drafts, rows
+from encrypted_parse.models.model import Model
+from encrypted_parse.models.outcomes import BatchReport
+from encrypted_parse.models.query import Query
+from encrypted_parse.models.reseal import NoCheckpoint, ResealCheckpoint
+from encrypted_parse.models.rules import user_id_of
+from encrypted_parse.models.sealer import Sealer
+from encrypted_parse.models.values import Pointer
+from encrypted_parse.models.versions import update_if_current
+from encrypted_parse.parse import ParseClient
+
+M = TypeVar("M", bound=Model)
+User = str | Pointer[Any]
+
+
+@frozen
+class RevokeReport:
+    """What was taken away, and what cannot be.
+
+    Attributes:
+        object_id: The object.
+        users: Who was taken out.
+        fields: The encrypted attributes that are in new envelopes now. Each was fetched again,
+            and names none of the users' keys.
+    """
+
+    object_id: str
+    users: frozenset[str]
+    fields: tuple[str, ...]
+
+    @property
+    def cannot_be_recalled(self) -> str:
+        """What nobody can take back, in words for whoever asked for it."""
+        return (
+            "What these users have read or copied before stays with them. Old envelopes may live "
+            "on in the host's backups and logs, and open with the keys that they were made for."
+        )
+
+
+class Sharing:
+    """Adds and removes readers of one user's objects."""
+
+    def __init__(self, parse: ParseClient, sealer: Sealer) -> None:
+        self._parse = parse
+        self._sealer = sealer
+
+    def share(self, instance: M, users: Iterable[User]) -> M:
+        """Let *users* read a saved object, whose stored values stay byte for byte.
+
+        See `UserClient.share`.
+        """
+        added = _user_ids(users)
+        row = self._fresh_row(instance)
+        [fresh] = rows.load_rows(type(instance), [row], self._sealer)
+        body: dict[str, Any] = {}
+        for declared, encryption in rows.encrypted_fields(fresh):
+            text = row.get(declared.column)
+            if text is None:
+                continue
+            if declared.name in fresh.locked:
+                getattr(fresh, declared.name)  # raises, and says why it is locked
+            author = rows.author_of(fresh, encryption, self._sealer.user_id)
+            shared = self._sealer.share(text, author or "", added)
+            if shared != text:
+                body[declared.column] = shared
+        if not fresh.acl.readers >= added and "*" not in fresh.acl.readers:
+            for user_id in added:
+                fresh.acl.allow_read(user_id)
+        draft = drafts.draft(fresh, self._sealer.user_id, keep=True)
+        if body or not draft.is_empty:
+            sent = {**drafts.versioned(draft), **body}
+            drafts.commit(draft, self._send(draft, sent))
+        for declared, encryption in rows.encrypted_fields(fresh):
+            # What the rule says now is what is stored: a later save need not encrypt for it.
+            known = rows.known_recipients(fresh, encryption, self._sealer.user_id)
+            fresh._state.recipients[declared.name] = known  # noqa: SLF001 - our own
+        return _take_over(instance, fresh)
+
+    def revoke(self, instance: Model, users: Iterable[User]) -> RevokeReport:
+        """Encrypt a saved object again without *users*. See `UserClient.revoke`."""
+        removed = _user_ids(users)
+        [fresh] = rows.load_rows(type(instance), [self._fresh_row(instance)], self._sealer)
+        if self._sealer.user_id in removed:
+            raise InvalidValueError("an author stays a reader of what is theirs")
+        _forget_users(fresh, removed)
+        present = []
+        for declared, encryption in rows.encrypted_fields(fresh):
+            if declared.name in fresh.locked:
+                raise FieldLockedError(
+                    f"{declared.where} is locked: {fresh.locked[declared.name]}",
+                    hint="only its author can take readers away from a value",
+                )
+            if fresh.__dict__.get(declared.name) is None:
+                continue
+            present.append(declared)
+            recipients = encryption.to.user_ids(fresh._state.acl, fresh.__dict__)  # noqa: SLF001 - our own
+            still = self._sealer.resolve(recipients) & removed
+            if still:
+                raise RecipientRuleError(
+                    f"{declared.where} is still for {', '.join(sorted(still))} by its rule",
+                    hint="change what the rule reads (an attribute, a role, a group), then revoke",
+                )
+        names = [declared.name for declared in present]
+        draft = drafts.draft(fresh, self._sealer.user_id, reseal=names)
+        if not draft.is_empty:
+            body = drafts.seal(draft, self._sealer)
+            drafts.commit(draft, self._send(draft, body))
+            self._verify(fresh, body, removed)
+        _take_over(instance, fresh)
+        return RevokeReport(str(fresh.object_id), removed, tuple(names))
+
+    def _verify(self, fresh: Model, body: Mapping[str, Any], removed: Collection[str]) -> None:
+        """Fetch the row again: the server might have kept what it had."""
+        row = self._parse.get(fresh.parse_class, str(fresh.object_id))
+        for declared, _ in rows.encrypted_fields(fresh):
+            text = row.get(declared.column)
+            if text is None and declared.column not in body:
+                continue
+            if (
+                text is None
+                or text != body.get(declared.column, text)
+                or self._sealer.readers(text, removed).user_ids
+            ):
+                raise NotRevokedError(
+                    f"{declared.where} on the server is not what was saved, or still names a "
+                    "removed reader",
+                    hint="somebody else saved it at the same time, or the server lies; try again",
+                )
+
+    def _fresh_row(self, instance: Model) -> Mapping[str, Any]:
+        if instance.object_id is None:
+            raise InvalidValueError("the object was never saved", hint="save it first")
+        if not drafts.draft(instance, self._sealer.user_id, keep=True).is_empty:
+            raise InvalidValueError("the object has unsaved changes", hint="save it first")
+        return self._parse.get(instance.parse_class, instance.object_id)
+
+    def _send(self, draft: drafts.Draft, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        instance = draft.instance
+        counted = type(instance).version_field
+        if counted is not None:
+            return update_if_current(self._parse, draft, body, counted)
+        return self._parse.update(instance.parse_class, str(instance.object_id), body)
+
+
+def for_each(
+    objects: Iterable[M] | Query[M],
+    action: Callable[[M], object],
+    *,
+    checkpoint: ResealCheckpoint | None,
+    progress: Callable[[int], None] | None,
+) -> BatchReport:
+    """Do *action* with every object; what fails is reported and hides no other.
+
+    Raises:
+        TransportError: The server could not be reached; what is done is done.
+    """
+    report, place = BatchReport(), checkpoint or NoCheckpoint()
+    class_name = None
+    if isinstance(objects, Query):
+        class_name = objects.parse_class
+        after = place.position(class_name)
+        objects = objects.filter(object_id__gt=after) if after else objects
+    for instance in objects:
+        report.examined += 1
+        try:
+            action(instance)
+            report.done += 1
+        except TransportError:
+            raise
+        except EncryptedParseError as error:
+            report.failed.append((str(instance.object_id), error))
+        if class_name is not None:
+            place.advance(class_name, str(instance.object_id))
+        if progress is not None:
+            progress(report.examined)
+    return report
+
+
+def _user_ids(users: Iterable[User]) -> frozenset[str]:
+    if isinstance(users, str):
+        raise InvalidValueError("name users in a list: [user_id]")
+    found = frozenset(user_id_of(user) for user in users)
+    if "" in found:
+        raise InvalidValueError("name users by their ids, or by pointers to them")
+    return found
+
+
+def _forget_users(instance: Model, removed: Collection[str]) -> None:
+    """Take users out of the ACL, and out of the lists that recipient rules read."""
+    for user_id in removed:
+        instance.acl.revoke(user_id)
+    for _, encryption in rows.encrypted_fields(instance):
+        for name in encryption.to.attributes():
+            value = instance.__dict__.get(name)
+            if isinstance(value, list):
+                kept = [one for one in value if user_id_of(one) not in removed]
+                if kept != value:
+                    setattr(instance, name, kept)
+
+
+def _take_over(instance: M, fresh: M) -> M:
+    """Make *instance* what *fresh* is: the row as it is now."""
+    object.__setattr__(instance, "_state", fresh._state)  # noqa: SLF001 - our own
+    for name in type(instance).fields:
+        instance.__dict__.pop(name, None)
+        if name in fresh.__dict__:
+            instance.__dict__[name] = fresh.__dict__[name]
+    return instance
