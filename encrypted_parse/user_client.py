@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from encrypted_parse.directory import Card
 from encrypted_parse.e3kit import E3Kit
@@ -12,7 +13,9 @@ from encrypted_parse.models import (
     BatchReport,
     DeleteOutcome,
     E3KitSealer,
+    EncryptedFile,
     Explanation,
+    Files,
     Model,
     ObjectStore,
     Pointer,
@@ -42,7 +45,8 @@ class UserClient:
         self.parse = parse
         self.e3kit = e3kit
         self._sealer = E3KitSealer(e3kit, RoleDirectory(parse))
-        self._store = ObjectStore(parse, self._sealer)
+        self._files = Files(parse, e3kit)
+        self._store = ObjectStore(parse, self._sealer, self._files)
         self._sharing = Sharing(parse, self._sealer)
 
     @property
@@ -128,6 +132,66 @@ class UserClient:
         return reseal_objects(
             self.parse, self._sealer, models, checkpoint=checkpoint, progress=progress
         )
+
+    # --- files ------------------------------------------------------------------------------
+
+    def upload(
+        self,
+        content: str | os.PathLike[str] | bytes | BinaryIO,
+        *,
+        name: str | None = None,
+        content_type: str = "application/octet-stream",
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> EncryptedFile:
+        """Encrypt and store a file; assign what is returned to an encrypted field, and save that.
+
+        Content is a path, bytes, or a binary file object that can tell its size; up to 4 GiB, in
+        flat memory. It is signed and encrypted on the way, and stored in parts of eight
+        megabytes under random names. If it fails, the parts are deleted, or listed in
+        `files_left`.
+
+        Args:
+            content: What to store.
+            name: What readers will see as its name; by default the path's last part.
+            content_type: What they will see as its type.
+            progress: Called with the bytes done, and how many there are.
+
+        Raises:
+            InvalidValueError: The name is empty or a path.
+            SourceSizeError: The source cannot tell its size.
+            ParseServerError: The server does not take files of this user.
+            OSError: The source cannot be read.
+        """
+        return self._files.upload(content, name=name, content_type=content_type, progress=progress)
+
+    def download(
+        self,
+        file: EncryptedFile,
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> None:
+        """Fetch, verify and decrypt a file into a path or a binary file object, in flat memory.
+
+        Nothing appears at *target* before everything was verified; a path is replaced in one
+        step.
+
+        Raises:
+            EnvelopeError: It is not what its author stored.
+            ObjectNotFoundError: It was deleted.
+            NotRegisteredError: Its author has no card.
+            OSError: The target cannot be written.
+        """
+        self._files.download(file, target, progress=progress)
+
+    @property
+    def files_left(self) -> tuple[str, ...]:
+        """The names of stored parts that were replaced or whose objects were deleted.
+
+        A Parse Server lets only the master key delete files, so a job of the app's owner may
+        delete these, by ``DELETE /files/NAME``. What the server lets this user delete is gone.
+        """
+        return self._files.left
 
     # --- readers ----------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from encrypted_parse.models.codecs import Codec
 from encrypted_parse.models.embedded import Embedded
 from encrypted_parse.models.explaining import Explanation, FieldExplanation, explain, who_can_read
 from encrypted_parse.models.fields import encrypted, field, relation, version
+from encrypted_parse.models.files import EncryptedFile, Files
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import BatchReport, DeleteOutcome, SaveOutcome
 from encrypted_parse.models.query import Query, Results
@@ -37,9 +38,11 @@ __all__ = [
     "DeleteOutcome",
     "E3KitSealer",
     "Embedded",
+    "EncryptedFile",
     "Explanation",
     "FieldExplanation",
     "File",
+    "Files",
     "GeoPoint",
     "GroupMembers",
     "Model",

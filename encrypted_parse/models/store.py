@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from encrypted_parse.errors import (
@@ -14,6 +14,7 @@ from encrypted_parse.errors import (
     TransactionNotPossibleError,
 )
 from encrypted_parse.models import drafts, operations, rows
+from encrypted_parse.models.files import Files, part_names
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import DeleteOutcome, SaveOutcome
 from encrypted_parse.models.pages import PAGE_ROWS, Page
@@ -29,9 +30,10 @@ M = TypeVar("M", bound=Model)
 class ObjectStore:
     """Everything that one user does with objects."""
 
-    def __init__(self, parse: ParseClient, sealer: Sealer) -> None:
+    def __init__(self, parse: ParseClient, sealer: Sealer, files: Files | None = None) -> None:
         self._parse = parse
         self._sealer = sealer
+        self._files = files
 
     def save(self, instance: M) -> M:
         """Create or update the object's row; only changed fields are sent. Returns *instance*.
@@ -50,7 +52,7 @@ class ObjectStore:
         if draft.is_empty and not instance.is_new:
             return instance
         body = drafts.seal(draft, self._sealer)
-        drafts.commit(draft, self._send(draft, body))
+        self._commit(draft, self._send(draft, body))
         return instance
 
     def save_all(
@@ -116,7 +118,7 @@ class ObjectStore:
                 together[index] = _operation(instance, body)
                 continue
             try:
-                drafts.commit(draft, self._send(draft, body))
+                self._commit(draft, self._send(draft, body))
                 outcomes[index] = SaveOutcome(instance, None)
             except EncryptedParseError as error:
                 outcomes[index] = SaveOutcome(instance, error)
@@ -124,7 +126,7 @@ class ObjectStore:
         for index, result in zip(together, results, strict=True):
             draft = work[index][0]
             if result.error is None:
-                drafts.commit(draft, result.success or {})
+                self._commit(draft, result.success or {})
             outcomes[index] = SaveOutcome(draft.instance, result.error)
         return outcomes
 
@@ -144,7 +146,7 @@ class ObjectStore:
         operations = [_operation(draft.instance, body) for draft, body in work]
         answers = self._parse.transaction(operations) if operations else []
         for (draft, _), answer in zip(work, answers, strict=True):
-            drafts.commit(draft, answer)
+            self._commit(draft, answer)
 
     def get(self, model: type[M], object_id: str) -> M:
         """Fetch one object.
@@ -167,6 +169,7 @@ class ObjectStore:
             ObjectNotFoundError: There is no such row, or you may not delete it.
         """
         self._parse.delete(instance.parse_class, _saved_id(instance))
+        self._discard(_files_of(instance, instance._state.stored))  # noqa: SLF001 - our own
 
     def delete_all(self, instances: Sequence[Model]) -> list[DeleteOutcome]:
         """Delete many objects in batches; one outcome per object, in order.
@@ -189,6 +192,9 @@ class ObjectStore:
         results = self._parse.batch(list(deletions.values()))
         for index, result in zip(deletions, results, strict=True):
             outcomes[index] = DeleteOutcome(instances[index], result.error)
+            if result.error is None:
+                stored = instances[index]._state.stored  # noqa: SLF001 - our own
+                self._discard(_files_of(instances[index], stored))
         return [outcomes[index] for index in range(len(instances))]
 
     def refresh(self, instance: M) -> M:
@@ -249,6 +255,16 @@ class ObjectStore:
         operations.take_over(instance, changes, answer)
         return instance
 
+    def _commit(self, draft: drafts.Draft, answer: Mapping[str, Any]) -> None:
+        before = _files_of(draft.instance, draft.instance._state.stored)  # noqa: SLF001 - our own
+        drafts.commit(draft, answer)
+        self._discard(before - _files_of(draft.instance, draft.stored))
+
+    def _discard(self, names: Collection[str]) -> None:
+        """Delete what the server has no use for any more: last, since objects matter more."""
+        if names and self._files is not None:
+            self._files.discard(sorted(names))
+
     def _send(self, draft: drafts.Draft, body: Mapping[str, Any]) -> Mapping[str, Any]:
         instance = draft.instance
         if instance.object_id is None:
@@ -304,6 +320,17 @@ def _operation(instance: Model, body: Mapping[str, Any]) -> BatchOperation:
     if instance.object_id is None:
         return BatchOperation.create(instance.parse_class, body)
     return BatchOperation.update(instance.parse_class, instance.object_id, body)
+
+
+def _files_of(instance: Model, stored: Mapping[str, Any]) -> frozenset[str]:
+    """Return the stored parts that the encrypted files of an object consist of."""
+    return frozenset().union(
+        *(
+            part_names(declared.codec, [stored[name]])
+            for name, declared in type(instance).fields.items()
+            if declared.encryption is not None and name in stored
+        )
+    )
 
 
 def _saved_id(instance: Model) -> str:

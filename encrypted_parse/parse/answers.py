@@ -75,15 +75,23 @@ def read_answer(response: HttpResponse) -> Any:  # noqa: ANN401 - any JSON
     """
     if response.status < _FIRST_FAILURE:
         return response.json()
+    raise read_failure(response)
+
+
+def read_failure(response: HttpResponse) -> ParseServerError:
+    """Return the error that an unsuccessful answer is.
+
+    Raises:
+        MalformedResponseError: The answer is not Parse Server's.
+    """
     try:
-        body = response.json()
+        return error_from(response.json(), response.status)
     except MalformedResponseError:
         if response.status >= _SERVER_FAILURE:
-            raise ServerFailedError(
+            return ServerFailedError(
                 f"the server failed with HTTP {response.status}", status=response.status
-            ) from None
+            )
         raise
-    raise error_from(body, response.status)
 
 
 def read_object(response: HttpResponse) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from encrypted_parse.errors import (
     NotPicklableError,
     ObjectNotFoundError,
     OutcomeUnknownError,
+    ResponseTooLargeError,
 )
-from encrypted_parse.parse.answers import expect_object, read_answer, read_object
+from encrypted_parse.parse.answers import expect_object, read_answer, read_failure, read_object
 from encrypted_parse.parse.app import ParseApp, UserSession
 from encrypted_parse.parse.batch import (
     BATCH_OPERATIONS,
@@ -34,6 +35,8 @@ from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transpo
 
 MAX_URL_QUERY_BYTES = 4096  # longer queries travel in a body; servers stop at about 16 KB
 _DELETE = {"__op": "Delete"}
+_OK = 200
+_NOT_FOUND = 404
 
 
 class ParseClient:
@@ -244,6 +247,52 @@ class ParseClient:
         if transaction:
             body["transaction"] = True
         return read_answer(self._send("POST", "batch", body))
+
+    # --- files ------------------------------------------------------------------------------
+
+    def upload_file(self, name: str, content: bytes, content_type: str) -> str:
+        """Store a file that **everybody who knows its name can read**; returns that name.
+
+        The server puts a random number before *name*. Repeated after a lost answer, which may
+        leave a file that nobody knows of.
+
+        Raises:
+            ParseServerError: The server refused: of the name, the type, the size, or this user.
+        """
+        headers = {**self._headers(), "Content-Type": content_type}
+        url = f"{self.app.server_url}/files/{quote_object_id(name)}"
+        request = HttpRequest("POST", url, headers, body=content, repeat=Repeat.SAFE)
+        stored = read_object(self._transport.send(request)).get("name")
+        if not isinstance(stored, str):
+            raise MalformedResponseError("the answer to an upload has no name")
+        return stored
+
+    def download_file(self, name: str, *, max_bytes: int) -> bytes:
+        """Return the content of a stored file. Sends no session.
+
+        Raises:
+            ObjectNotFoundError: There is none of that name.
+            ResponseTooLargeError: It has more than *max_bytes*.
+        """
+        app_id, segment = quote_object_id(self.app.application_id), quote_object_id(name)
+        url = f"{self.app.server_url}/files/{app_id}/{segment}"
+        response = self._transport.send(HttpRequest("GET", url, repeat=Repeat.SAFE))
+        if response.status == _NOT_FOUND:
+            raise ObjectNotFoundError("no stored file of that name", status=response.status)
+        if response.status != _OK:
+            raise read_failure(response)
+        if len(response.body) > max_bytes:
+            raise ResponseTooLargeError(f"the stored file exceeds {max_bytes} bytes")
+        return response.body
+
+    def delete_file(self, name: str) -> None:
+        """Delete a stored file. Parse Server wants the master key for it.
+
+        Raises:
+            PermissionDeniedError: This client has no master key.
+            ObjectNotFoundError: There is none of that name.
+        """
+        read_answer(self._send("DELETE", f"files/{quote_object_id(name)}", None))
 
     def call_function(self, name: str, params: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - any JSON
         """Call a cloud function and return its result.

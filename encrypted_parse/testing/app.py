@@ -50,7 +50,7 @@ class InMemoryApp:
         """Return a client of this app: by default with keys in memory, and retries at once."""
         defaults: dict[str, Any] = {
             "server_url": parse_server.URL,
-            "application_id": "in-memory",
+            "application_id": parse_server.APPLICATION_ID,
             "directory_url": virgil.URL,
             "service_public_key": self.service.key.public_key.to_base64(),
             "keystore": MemoryKeystore(),

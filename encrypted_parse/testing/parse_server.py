@@ -21,8 +21,9 @@ from encrypted_parse.testing.where import matches, nearest_first, ordered
 from encrypted_parse.transport import HttpRequest, HttpResponse
 
 PATH = "/parse"
+APPLICATION_ID = "in-memory"
 URL = f"https://parse.invalid{PATH}"
-FILES_URL = "https://parse.invalid/files/"
+FILES_URL = f"{URL}/files/{APPLICATION_ID}/"
 _NOT_FOUND = 101
 _INVALID_SESSION = 209
 _DUPLICATE_REQUEST = 159
@@ -40,11 +41,13 @@ class InMemoryParse:
     Attributes:
         functions: Cloud functions by name: called with the user's id and the parameters.
         files: The contents of uploaded files by name.
+        files_deletable: Whether users may delete files, which no Parse Server lets them.
     """
 
     def __init__(self) -> None:
         self.functions: dict[str, Function] = {"role-members": self._role_members}
         self.files: dict[str, bytes] = {}
+        self.files_deletable = False
         self._storage = Storage()
         self._sessions: dict[str, str] = {}
         self._passwords: dict[str, str] = {}
@@ -67,7 +70,7 @@ class InMemoryParse:
 
     def answer(self, request: HttpRequest) -> HttpResponse:
         """Carry one request out."""
-        if request.url.startswith(FILES_URL):
+        if request.method == "GET" and request.url.startswith(FILES_URL):
             return self._download(request.url.removeprefix(FILES_URL))
         with self._lock:
             try:
@@ -81,8 +84,11 @@ class InMemoryParse:
     def _respond(self, request: HttpRequest) -> tuple[int, Any]:
         path = request.url.removeprefix(URL + "/")
         user = self._user_of(request.headers.get("X-Parse-Session-Token"), path)
-        if request.method == "POST" and path.startswith("files/"):
-            return self._upload(path.removeprefix("files/"), request.body or b"", user)
+        if path.startswith("files/"):
+            name = urllib.parse.unquote(path.removeprefix("files/"))
+            if request.method == "DELETE":
+                return self._delete_file(name)
+            return self._upload(name, request.body or b"", user)
         body: Any = json.loads(request.body) if request.body else dict(request.params)
         method = request.method
         if isinstance(body, dict) and "_method" in body:
@@ -319,9 +325,16 @@ class InMemoryParse:
     def _upload(self, name: str, content: bytes, user: str | None) -> tuple[int, Any]:
         if user is None or not content:
             raise RefusedError(130, "File upload by public is disabled.")
-        stored = f"{secrets.token_hex(16)}_{urllib.parse.unquote(name)}"
+        stored = f"{secrets.token_hex(16)}_{name}"
         self.files[stored] = content
         return 201, {"name": stored, "url": FILES_URL + stored}
+
+    def _delete_file(self, name: str) -> tuple[int, Any]:
+        if not self.files_deletable:
+            return 403, {"error": "unauthorized: master key is required"}
+        if self.files.pop(name, None) is None:
+            raise RefusedError(_NOT_FOUND, "File not found.", 404)
+        return 200, {}
 
     def _download(self, name: str) -> HttpResponse:
         content = self.files.get(urllib.parse.unquote(name))

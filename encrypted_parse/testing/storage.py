@@ -151,7 +151,7 @@ def _kind(value: Any) -> str | None:  # noqa: ANN401 - any JSON
 
 def _stored(value: Any) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(value, Mapping) and value.get("__type") == "File":
-        return {**value, "url": f"https://parse.invalid/files/{value['name']}"}
+        return {**value, "url": f"https://parse.invalid/parse/files/in-memory/{value['name']}"}
     return copy.deepcopy(value)
 
 
