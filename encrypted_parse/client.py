@@ -182,6 +182,11 @@ class EncryptedClient:
         """
         return self._user(self._parse.become(session_token))
 
+    @property
+    def parse(self) -> ParseClient:
+        """A plain client without a session."""
+        return self._parse
+
     def _user(self, session: UserSession) -> UserClient:
         parse = self._parse.with_session(session.session_token)
         tokens = TokenProvider(lambda: _fetch_token(parse))

@@ -26,6 +26,7 @@ from encrypted_parse.models import (
     RevokeReport,
     RoleDirectory,
     SaveOutcome,
+    Sealer,
     Sharing,
     explain,
     for_each,
@@ -48,6 +49,11 @@ class UserClient:
         self._files = Files(parse, e3kit)
         self._store = ObjectStore(parse, self._sealer, self._files)
         self._sharing = Sharing(parse, self._sealer)
+
+    @property
+    def sealer(self) -> Sealer:
+        """Encrypts and decrypts single values as this user; what models and adapters use."""
+        return self._sealer
 
     @property
     def user_id(self) -> str:

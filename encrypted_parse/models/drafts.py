@@ -29,7 +29,7 @@ from encrypted_parse.parse.types import date_from_json
 _DELETE = {"__op": "Delete"}
 
 
-@frozen
+@frozen(repr=False)  # it holds plaintext
 class Draft:
     """Everything that one save has to send, before encryption.
 

@@ -6,23 +6,21 @@ Rows go in and come out as Parse JSON. Immutable, and usable from many threads.
 from __future__ import annotations
 
 import contextlib
-import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from encrypted_parse.errors import (
     ConnectionFailedError,
     EncryptedParseError,
     InvalidValueError,
     MalformedResponseError,
-    NotPicklableError,
     ObjectNotFoundError,
     OutcomeUnknownError,
     ResponseTooLargeError,
 )
 from encrypted_parse.parse.answers import expect_object, read_answer, read_failure, read_object
-from encrypted_parse.parse.app import ParseApp, UserSession
+from encrypted_parse.parse.app import UserSession
 from encrypted_parse.parse.batch import (
     BATCH_OPERATIONS,
     BatchOperation,
@@ -30,24 +28,17 @@ from encrypted_parse.parse.batch import (
     chunks,
     read_results,
 )
-from encrypted_parse.parse.names import check_class_name, quote_object_id
-from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transport
+from encrypted_parse.parse.names import quote_object_id
+from encrypted_parse.parse.sending import RestClient, class_path
+from encrypted_parse.transport import HttpRequest, Repeat
 
-MAX_URL_QUERY_BYTES = 4096  # longer queries travel in a body; servers stop at about 16 KB
 _DELETE = {"__op": "Delete"}
 _OK = 200
 _NOT_FOUND = 404
 
 
-class ParseClient:
+class ParseClient(RestClient):
     """One app, and one user's session or none."""
-
-    def __init__(
-        self, app: ParseApp, transport: Transport, session_token: str | None = None
-    ) -> None:
-        self.app = app
-        self._transport = transport
-        self._session_token = session_token
 
     def with_session(self, session_token: str | None) -> ParseClient:
         """Return a client that acts as the user of *session_token*."""
@@ -108,7 +99,7 @@ class ParseClient:
         repeat = Repeat.SAFE if self.app.server_deduplicates else Repeat.NEVER
         return read_object(
             self._send(
-                "POST", _class_path(class_name), fields, repeat=repeat, request_id=str(uuid.uuid4())
+                "POST", class_path(class_name), fields, repeat=repeat, request_id=str(uuid.uuid4())
             )
         )
 
@@ -303,76 +294,9 @@ class ParseClient:
         path = f"functions/{quote_object_id(name)}"
         return read_object(self._send("POST", path, dict(params or {}))).get("result")
 
-    # --- inside -----------------------------------------------------------------------------
-
-    def _query(self, class_name: str, query: Mapping[str, Any]) -> dict[str, Any]:
-        encoded = {
-            name: value if isinstance(value, str) else _encode(value).decode("ascii")
-            for name, value in query.items()
-        }
-        path = _class_path(class_name)
-        if sum(map(len, encoded.values())) <= MAX_URL_QUERY_BYTES:
-            return read_object(self._read(path, encoded))
-        body = {**query, "_method": "GET"}
-        return read_object(self._send("POST", path, body, repeat=Repeat.SAFE))
-
-    def _read(self, path: str, params: Mapping[str, str] | None = None) -> HttpResponse:
-        request = HttpRequest(
-            "GET",
-            f"{self.app.server_url}/{path}",
-            self._headers(),
-            params or {},
-            repeat=Repeat.SAFE,
-        )
-        return self._transport.send(request)
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        *,
-        repeat: Repeat = Repeat.NEVER,
-        request_id: str | None = None,
-    ) -> HttpResponse:
-        headers = self._headers()
-        if request_id is not None:
-            headers["X-Parse-Request-Id"] = request_id
-        content = None
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-            content = _encode(body)
-        url = f"{self.app.server_url}/{path}"
-        return self._transport.send(HttpRequest(method, url, headers, body=content, repeat=repeat))
-
-    def _headers(self) -> dict[str, str]:
-        headers = {"X-Parse-Application-Id": self.app.application_id}
-        if self.app.rest_api_key is not None:
-            headers["X-Parse-REST-API-Key"] = self.app.rest_api_key
-        if self.app.master_key is not None:
-            headers["X-Parse-Master-Key"] = self.app.master_key
-        if self._session_token is not None:
-            headers["X-Parse-Session-Token"] = self._session_token
-        return headers
-
-    def __repr__(self) -> str:
-        return f"<ParseClient {self.app.server_url}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise NotPicklableError("a client holds a session and is not pickled")
-
-
-def _encode(body: Any) -> bytes:  # noqa: ANN401 - any JSON
-    return json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
-
-
-def _class_path(class_name: str) -> str:
-    check_class_name(class_name)
-    return f"classes/{class_name}"
-
 
 def _object_path(class_name: str, object_id: str) -> str:
-    return f"{_class_path(class_name)}/{quote_object_id(object_id)}"
+    return f"{class_path(class_name)}/{quote_object_id(object_id)}"
 
 
 def _is_plain_set(fields: Mapping[str, Any]) -> bool:

@@ -21,6 +21,7 @@ TOP_LEVEL = [
     "Codec",
     "Embedded",
     "EncryptedClient",
+    "EncryptedFile",
     "EnvironmentKeystore",
     "File",
     "FileKeystore",

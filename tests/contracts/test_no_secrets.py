@@ -16,10 +16,17 @@ import pytest
 from fake_keyring import FakeKeyring
 
 import encrypted_parse
-from encrypted_parse import EncryptedClient, MemoryKeystore, Model, encrypted, only_me
+from encrypted_parse import (
+    EncryptedClient,
+    EncryptedFile,
+    MemoryKeystore,
+    Model,
+    UserClient,
+    encrypted,
+    only_me,
+)
 from encrypted_parse.backup import KeyknoxClient, RecoveryCode
 from encrypted_parse.backup.archive import ArchivedKeys
-from encrypted_parse.client import UserClient
 from encrypted_parse.crypto import EphemeralKey, KeyType, PrivateKey, PublicKey, der
 from encrypted_parse.crypto.imports import _Algorithm, _PrivateKeyInfo
 from encrypted_parse.devserver import Database, DevServer
@@ -47,7 +54,10 @@ from encrypted_parse.keystore import (
     Passphrase,
     StoredKey,
 )
+from encrypted_parse.models import drafts
+from encrypted_parse.models.files import Part
 from encrypted_parse.parse import BatchOperation, ParseApp, ParseClient, UserSession
+from encrypted_parse.parse.sending import RestClient
 from encrypted_parse.transport import FakeTransport, HttpRequest, HttpResponse
 from encrypted_parse.virgil_crypto import KeyPair
 
@@ -198,6 +208,9 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "DerivedPasswords": lambda _: DerivedPasswords(TEXT, TEXT),
     "DevServer": _dev_server,
     "EncryptedClient": lambda _: _client(),
+    "EncryptedFile": lambda _: EncryptedFile(
+        TEXT, TEXT, 1, "u1", (Part("a.bin", 1),), bytes(32), KEY
+    ),
     "EnvironmentKeystore": lambda _: EnvironmentKeystore(f"u1:{KEY.to_base64()}"),
     "FileVerbs": lambda _: FileVerbs("u1", _client_directory(), _memory_keystore()),
     "FileKeystore": _file_keystore,
@@ -216,12 +229,14 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "KeySchedule": lambda _: KeySchedule(SEED),
     "KeyringKeystore": _keyring_keystore,
     "MemoryKeystore": lambda _: _memory_keystore(),
+    "Draft": lambda _: drafts.draft(Note(author_id="u1", body=TEXT), "u1"),
     "Note": lambda _: Note(author_id="u1", body=TEXT),
     "ParseApp": lambda _: ParseApp("https://parse.invalid/1", "app", TEXT, master_key=TEXT),
     "ParseClient": lambda _: ParseClient(_app(), _transport(), TEXT),
     "Passphrase": lambda _: Passphrase(TEXT),
     "PrivateKey": lambda _: KEY,
     "RecoveryCode": lambda _: CODE,
+    "RestClient": lambda _: RestClient(_app(), _transport(), TEXT),
     "SealedKeystore": _sealed_keystore,
     "WrappedContentKey": lambda _: WrappedContentKey(KEY, bytes(32), b"", b"", b""),
     "_PrivateKeyInfo": lambda _: _private_key_info(),

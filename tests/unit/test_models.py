@@ -7,7 +7,17 @@ import pickle
 
 import pytest
 
-from encrypted_parse import ACL, Model, acl_readers, encrypted, field, only_me, users
+from encrypted_parse import (
+    ACL,
+    Model,
+    acl_readers,
+    computed,
+    encrypted,
+    field,
+    only_me,
+    role,
+    users,
+)
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.envelope import sign_and_encrypt, to_text
 from encrypted_parse.errors import (
@@ -21,7 +31,7 @@ from encrypted_parse.errors import (
     PublicReadError,
     RecipientRuleError,
 )
-from encrypted_parse.models import Query, drafts
+from encrypted_parse.models import Query, RoleMembers, drafts
 
 KEY = PrivateKey.generate()
 
@@ -94,8 +104,15 @@ def test_rules() -> None:
     for public in (ACL(public_read=True), None):
         with pytest.raises(PublicReadError):
             acl_readers().user_ids(public, {})
-    with pytest.raises(RecipientRuleError):
-        acl_readers().user_ids(ACL(read=["role:Admins"]), {})
+    assert acl_readers().user_ids(ACL(read=["role:Admins"]), {}) == {RoleMembers("Admins")}
+    both = users("a") | only_me() | role("Admins")
+    assert both.user_ids(None, {"a": "x"}) == {"x", RoleMembers("Admins")}
+    assert both.attributes() == ("a",)
+    for ids in (["x", ""], [5]):
+        with pytest.raises(RecipientRuleError):
+            computed(lambda _, found=ids: found).user_ids(None, {})  # type: ignore[misc]
+    with pytest.raises(RecipientRuleError, match="no value"):
+        computed(lambda values: [values["a"]], "a").user_ids(None, {})
     assert users("a", "b").user_ids(None, {"a": "x", "b": ["y", "z"]}) == {"x", "y", "z"}
     with pytest.raises(RecipientRuleError):
         users("a").user_ids(None, {})

@@ -1,0 +1,1 @@
+"""Encryption for code that was written for other libraries."""

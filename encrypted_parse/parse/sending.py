@@ -1,0 +1,137 @@
+"""Requests of Parse's REST interface: addresses, headers, bodies, and how often they are sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from encrypted_parse.errors import NotPicklableError
+from encrypted_parse.parse.answers import read_answer, read_object
+from encrypted_parse.parse.app import ParseApp
+from encrypted_parse.parse.names import check_class_name
+from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transport
+
+MAX_URL_QUERY_BYTES = 4096  # longer queries travel in a body; servers stop at about 16 KB
+
+
+class RestClient:
+    """One app, and one user's session or none. Immutable, and usable from many threads."""
+
+    def __init__(
+        self, app: ParseApp, transport: Transport, session_token: str | None = None
+    ) -> None:
+        self.app = app
+        self._transport = transport
+        self._session_token = session_token
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:  # noqa: ANN401 - any JSON
+        """Send any request of Parse's REST interface, and return the JSON of its answer.
+
+        Reads are repeated, and travel in a body if they are long; nothing else is repeated.
+
+        Raises:
+            ParseServerError: The server refused or failed.
+            OutcomeUnknownError: The connection broke during a write.
+        """
+        encoded = dict(params or {})
+        if method == "GET" and sum(map(len, encoded.values())) > MAX_URL_QUERY_BYTES:
+            query = {name: _decode(value) for name, value in encoded.items()}
+            body = {**query, "_method": "GET"}
+            return read_answer(self._send("POST", path, body, repeat=Repeat.SAFE))
+        repeat = Repeat.SAFE if method == "GET" else Repeat.NEVER
+        request = HttpRequest(
+            method,
+            f"{self.app.server_url}/{path}",
+            {**self._headers(), **(headers or {})},
+            encoded,
+            body=content,
+            repeat=repeat,
+        )
+        return read_answer(self._transport.send(request))
+
+    def _query(self, class_name: str, query: Mapping[str, Any]) -> dict[str, Any]:
+        encoded = {
+            name: value if isinstance(value, str) else encode(value).decode("ascii")
+            for name, value in query.items()
+        }
+        path = class_path(class_name)
+        if sum(map(len, encoded.values())) <= MAX_URL_QUERY_BYTES:
+            return read_object(self._read(path, encoded))
+        body = {**query, "_method": "GET"}
+        return read_object(self._send("POST", path, body, repeat=Repeat.SAFE))
+
+    def _read(self, path: str, params: Mapping[str, str] | None = None) -> HttpResponse:
+        request = HttpRequest(
+            "GET",
+            f"{self.app.server_url}/{path}",
+            self._headers(),
+            params or {},
+            repeat=Repeat.SAFE,
+        )
+        return self._transport.send(request)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        *,
+        repeat: Repeat = Repeat.NEVER,
+        request_id: str | None = None,
+    ) -> HttpResponse:
+        headers = self._headers()
+        if request_id is not None:
+            headers["X-Parse-Request-Id"] = request_id
+        content = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            content = encode(body)
+        url = f"{self.app.server_url}/{path}"
+        return self._transport.send(HttpRequest(method, url, headers, body=content, repeat=repeat))
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"X-Parse-Application-Id": self.app.application_id}
+        if self.app.rest_api_key is not None:
+            headers["X-Parse-REST-API-Key"] = self.app.rest_api_key
+        if self.app.master_key is not None:
+            headers["X-Parse-Master-Key"] = self.app.master_key
+        if self._session_token is not None:
+            headers["X-Parse-Session-Token"] = self._session_token
+        return headers
+
+    def __repr__(self) -> str:
+        return f"<ParseClient {self.app.server_url}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklableError("a client holds a session and is not pickled")
+
+
+def encode(body: Any) -> bytes:  # noqa: ANN401 - any JSON
+    """Return JSON as it is sent."""
+    return json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def _decode(value: str) -> Any:  # noqa: ANN401 - any JSON
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def class_path(class_name: str) -> str:
+    """Return the path of a class's rows.
+
+    Raises:
+        ModelDefinitionError: No class has such a name.
+    """
+    check_class_name(class_name)
+    return f"classes/{class_name}"
