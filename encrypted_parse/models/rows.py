@@ -19,9 +19,11 @@ from encrypted_parse.models.model import Model, lock
 from encrypted_parse.models.rules import Recipient, user_id_of
 from encrypted_parse.models.sealer import ObjectContext, Sealer
 from encrypted_parse.models.values import Pointer
+from encrypted_parse.models.workers import Workers
 from encrypted_parse.parse.types import date_from_json
 
 M = TypeVar("M", bound=Model)
+_CALLER = Workers(threads=1)
 
 
 def load_rows(
@@ -30,10 +32,12 @@ def load_rows(
     sealer: Sealer,
     *,
     only: frozenset[str] | None = None,
+    workers: Workers | None = None,
 ) -> list[M]:
     """Return one object per row, in order; values that cannot be opened are locked.
 
-    If the rows hold some attributes *only*, the others are remembered as not fetched.
+    If the rows hold some attributes *only*, the others are remembered as not fetched. With
+    *workers*, values are opened by several threads.
 
     Raises:
         MalformedResponseError: A row is not a Parse object.
@@ -48,8 +52,13 @@ def load_rows(
             if (author := author_of(instance, encryption, sealer.user_id)) is not None
         }
     )
-    for instance, row in zip(instances, rows, strict=True):
-        _open_encrypted(instance, row, sealer)
+    pairs = list(zip(instances, rows, strict=True))
+
+    def open_some(some: Sequence[tuple[M, Mapping[str, Any]]]) -> None:
+        for instance, row in some:
+            _open_encrypted(instance, row, sealer)
+
+    (workers or _CALLER).each(open_some, pairs)
     _load_included(model, instances, rows, sealer)
     return instances
 

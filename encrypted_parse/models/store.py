@@ -22,6 +22,7 @@ from encrypted_parse.models.query import Query
 from encrypted_parse.models.sealer import Sealer
 from encrypted_parse.models.values import Pointer
 from encrypted_parse.models.versions import update_if_current
+from encrypted_parse.models.workers import Workers
 from encrypted_parse.parse import BatchOperation, ParseClient
 
 M = TypeVar("M", bound=Model)
@@ -34,6 +35,7 @@ class ObjectStore:
         self._parse = parse
         self._sealer = sealer
         self._files = files
+        self._workers = Workers()
 
     def save(self, instance: M) -> M:
         """Create or update the object's row; only changed fields are sent. Returns *instance*.
@@ -309,7 +311,7 @@ class ObjectStore:
         self, model: type[M], found: Sequence[Mapping[str, Any]], only: frozenset[str] | None
     ) -> list[M]:
         """Return the objects of rows, decrypted and verified."""
-        return rows.load_rows(model, found, self._sealer, only=only)
+        return rows.load_rows(model, found, self._sealer, only=only, workers=self._workers)
 
     def count(self, model: type[Model], where: Mapping[str, Any]) -> int:
         """Return how many rows match."""

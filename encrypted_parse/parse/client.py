@@ -237,6 +237,7 @@ class ParseClient(RestClient):
         }
         if transaction:
             body["transaction"] = True
+        # No request id: Parse Server looks at it on no version's /batch, whatever paths are listed.
         return read_answer(self._send("POST", "batch", body))
 
     # --- files ------------------------------------------------------------------------------

@@ -28,14 +28,15 @@ class InMemoryApp:
     Attributes:
         parse: The Parse Server: `InMemoryParse.rows` shows what a host sees.
         service: The directory and the key backups.
-        before: Called with each request; may raise a `TransportError` to cut the connection.
+        before: Called with each request; may raise a `TransportError` to cut the connection, or
+            return an answer in place of the server's.
         after: Called with each request and its answer; may raise, or return another answer.
     """
 
     def __init__(self) -> None:
         self.parse = InMemoryParse()
         self.service = VirgilService()
-        self.before: Callable[[HttpRequest], None] = lambda _: None
+        self.before: Callable[[HttpRequest], HttpResponse | None] = lambda _: None
         self.after: Callable[[HttpRequest, HttpResponse], HttpResponse] = lambda _, answer: answer
         self.parse.functions["virgil-jwt"] = lambda user, _: {"token": virgil.token(user or "")}
         self._transport = FakeTransport(self._answer)
@@ -80,7 +81,9 @@ class InMemoryApp:
         return user
 
     def _answer(self, request: HttpRequest) -> HttpResponse:
-        self.before(request)
+        instead = self.before(request)
+        if instead is not None:
+            return instead
         if request.url.startswith(virgil.URL):
             answer = self.service.answer(request)
         else:

@@ -94,7 +94,7 @@ class InMemoryParse:
         if isinstance(body, dict) and "_method" in body:
             method = body.pop("_method")
         request_id = request.headers.get("X-Parse-Request-Id")
-        if request_id is not None:
+        if request_id is not None and path != "batch":  # as Parse Server
             if request_id in self._request_ids:
                 raise RefusedError(_DUPLICATE_REQUEST, "Duplicate request")
             self._request_ids.add(request_id)

@@ -113,6 +113,10 @@ def _compare(a: Any, b: Any) -> int:  # noqa: ANN401 - any JSON
     return int(a > b) - int(a < b)
 
 
+def _sortable(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    return json.dumps(value) if isinstance(value, (dict, list)) else value
+
+
 def _ordering(accept: Callable[[int], bool]) -> Callable[[Any, Any], bool]:
     def test(value: Any, operand: Any) -> bool:  # noqa: ANN401 - any JSON
         comparable = type(_comparable(value)) is type(_comparable(operand)) or (

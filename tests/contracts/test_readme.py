@@ -75,3 +75,30 @@ def test_the_life_of_a_key_runs(
     alice, bob = names["alice"], names["bob"]
     assert alice.e3kit.trust_of(bob.user_id).value == "verified"
     assert after["Note"].__name__ == "Note"
+
+
+GUIDE = sorted(
+    path for path in (runnable_docs.DOCS / "docs" / "guide").glob("*.md") if path.stem != "README"
+)
+
+
+@pytest.mark.parametrize("chapter", GUIDE, ids=lambda path: path.stem)
+def test_the_guide_runs(
+    server_in_environment: ServerInfo, monkeypatch: pytest.MonkeyPatch, chapter: Path
+) -> None:
+    """Each chapter by itself, with three registered users."""
+    app = EncryptedClient.from_env(keystore=MemoryKeystore())
+    users = {
+        name: app.sign_up(f"{name} of {chapter.stem}", "password")
+        for name in ("alice", "bob", "carol")
+    }
+    for user in users.values():
+        user.register()
+    runnable_docs.run(chapter, users, monkeypatch)
+
+
+def test_the_guide_lists_its_chapters() -> None:
+    """A chapter that the list leaves out would not be found."""
+    listed = (runnable_docs.DOCS / "docs" / "guide" / "README.md").read_text("utf-8")
+    for chapter in GUIDE:
+        assert f"({chapter.name})" in listed, chapter.name
