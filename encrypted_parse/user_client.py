@@ -226,8 +226,8 @@ class UserClient:
 
         Any reader who may write the row can share it: each value is verified, and a stanza is
         added for each user; ciphertext and the author's signature stay. The ACL lets the users
-        read the row. A rule that does not follow the ACL knows nothing of it: once the author
-        changes the value, it is for the rule's readers again.
+        read the row. What is `only_me` stays with its author. A rule that does not follow the ACL
+        knows nothing of it: once the author changes the value, it is for the rule's readers again.
 
         Raises:
             InvalidValueError: The object was never saved, or has unsaved changes.

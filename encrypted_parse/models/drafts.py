@@ -216,7 +216,6 @@ def commit(result: Draft, answer: Mapping[str, Any]) -> None:
     counted = type(instance).version_field
     if counted is not None and counted.column in result.plain:
         instance.__dict__[counted.name] = result.stored[counted.name]
-    state.attempts = 0
     if "ACL" in result.plain:
         state.stored_acl = result.plain["ACL"]
         state.acl = ACL.from_json(state.stored_acl)

@@ -39,12 +39,10 @@ class ObjectState:
         locked: By attribute, why a stored value could not be opened.
         released: Locked attributes that may be overwritten, by explicit call.
         deferred: Attributes that the query did not ask for.
-        attempts: How many saves of the present version were refused.
     """
 
     __slots__ = (
         "acl",
-        "attempts",
         "created_at",
         "deferred",
         "locked",
@@ -67,7 +65,6 @@ class ObjectState:
         self.locked: dict[str, LockedValue] = {}
         self.released: set[str] = set()
         self.deferred: frozenset[str] = frozenset()
-        self.attempts = 0
 
 
 @dataclass_transform(

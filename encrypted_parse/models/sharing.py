@@ -77,8 +77,8 @@ class Sharing:
         body: dict[str, Any] = {}
         for declared, encryption in rows.encrypted_fields(fresh):
             text = row.get(declared.column)
-            if text is None:
-                continue
+            if text is None or encryption.author is None:
+                continue  # without an author to expect, nobody else could read it
             if declared.name in fresh.locked:
                 getattr(fresh, declared.name)  # raises, and says why it is locked
             author = rows.author_of(fresh, encryption, self._sealer.user_id)

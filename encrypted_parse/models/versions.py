@@ -2,61 +2,83 @@
 
 REST has no conditional update. What there is: a request id, of which a server that deduplicates
 takes only the first update; reading before; and counting, which tells afterwards. Together they
-leave no gap on such a server: a request id names the version that is replaced, so that of all who
-replace it at about the same time one succeeds, and whoever comes later reads another version.
+leave next to no gap on such a server: a request id names the version that is replaced, so that of
+all who replace it at about the same time one succeeds, and who comes later reads another one.
+A save that was refused has used its id up as well, so the next waits a moment, looks again, and
+takes another id; what that could overlook, counting tells.
 Without deduplication, two who save within one moment are both saved, and one of them is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from encrypted_parse.errors import (
     DuplicateRequestError,
     ObjectNotFoundError,
-    ParseServerError,
     StaleObjectError,
 )
 from encrypted_parse.models.drafts import Draft
 from encrypted_parse.models.fields import Field
 from encrypted_parse.parse import ParseClient
 
+ATTEMPTS = 4  # of one save, where others were refused: each has used an id up
+PAUSE_SECONDS = 0.25  # for another's save to end; doubled each time
+_DUPLICATE = 159
 _REFRESH = "refresh() it, change it again, and save that"
 
 
 def update_if_current(
-    parse: ParseClient, draft: Draft, body: Mapping[str, Any], counted: Field
+    parse: ParseClient,
+    draft: Draft,
+    body: Mapping[str, Any],
+    counted: Field,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Mapping[str, Any]:
     """Send the update of a versioned object, and return the server's answer.
 
     Raises:
         StaleObjectError: Somebody else has saved the object since it was fetched.
         ObjectNotFoundError: There is no such row any more.
+        DuplicateRequestError: Nobody has saved this version, but several have been refused to.
         ParseServerError: The server refused.
     """
     instance = draft.instance
     state = instance._state  # noqa: SLF001 - our own
     class_name, object_id = instance.parse_class, str(state.object_id)
     replaced = state.stored.get(counted.name, 0)
-    row = _fetch(parse, class_name, object_id, [counted.column])
-    if row.get(counted.column, 0) != replaced:
-        raise _stale(class_name, object_id)
-    request_id = f"{class_name}:{object_id}:v{replaced}:{state.attempts}"
-    try:
-        answer = parse.update(class_name, object_id, body, request_id=request_id)
-    except DuplicateRequestError:
-        # Somebody else's save of this version, or an attempt of ours whose answer was lost.
+
+    def fetch() -> Mapping[str, Any]:
+        """Return the row, if it is still of the version that is replaced, or is ours already."""
         row = _fetch(parse, class_name, object_id, sorted(body))
-        if not _holds(row, body, counted, replaced + 1):
-            raise _stale(class_name, object_id) from None
-        return {"updatedAt": row["updatedAt"], counted.column: replaced + 1}
-    except ParseServerError:
-        state.attempts += 1  # a server that deduplicates has seen that id
-        raise
-    if answer.get(counted.column) != replaced + 1:
-        raise _stale(class_name, object_id, overwritten=True)
-    return answer
+        if row.get(counted.column, 0) != replaced and not _holds(row, body, counted, replaced + 1):
+            raise _stale(class_name, object_id)
+        return row
+
+    for attempt in range(ATTEMPTS):
+        row = fetch()
+        if row.get(counted.column, 0) != replaced:
+            return {"updatedAt": row["updatedAt"], counted.column: replaced + 1}
+        request_id = f"{class_name}:{object_id}:v{replaced}:{attempt}"
+        try:
+            answer = parse.update(class_name, object_id, body, request_id=request_id)
+        except DuplicateRequestError:
+            # Somebody's save of this version is under way, or was refused, or is ours and its
+            # answer was lost. Whichever it is shows in a moment.
+            sleep(PAUSE_SECONDS * 2**attempt)
+            continue
+        if answer.get(counted.column) != replaced + 1:
+            raise _stale(class_name, object_id, overwritten=True)
+        return answer
+    fetch()
+    raise DuplicateRequestError(
+        f"attempts to save this version of {class_name} {object_id} were refused",
+        code=_DUPLICATE,
+        hint="the server takes another one when it has forgotten them, in some minutes",
+    )
 
 
 def _fetch(

@@ -105,9 +105,7 @@ def _comparable(value: Any) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _compare(a: Any, b: Any) -> int:  # noqa: ANN401 - any JSON
-    a, b = (
-        json.dumps(one) if isinstance(one, (dict, list)) else _comparable(one) for one in (a, b)
-    )
+    a, b = _sortable(a), _sortable(b)
     if a is None or b is None:
         return (a is not None) - (b is not None)
     return int(a > b) - int(a < b)

@@ -60,12 +60,14 @@ class Truth:
 
     Attributes:
         row: Who gets the row at all.
+        writers: Who may write it.
         values: By attribute, the text and who can read it; absent if there is none.
     """
 
     object_id: str
     author: str
     row: set[str]
+    writers: set[str]
     listed: set[str]
     values: dict[str, tuple[str, set[str]]]
     held: dict[str, Card]
@@ -131,7 +133,8 @@ class Sharing(RuleBasedStateMachine):
             values["note"] = (note, listed | {author})
         if secret is not None:
             values["secret"] = (secret, {author})
-        truth = Truth(str(card.object_id), author, set(everybody), set(listed), values, {})
+        row, writers = set(everybody), set(everybody)
+        truth = Truth(str(card.object_id), author, row, writers, set(listed), values, {})
         truth.held[author] = card
         self.existing.append(truth)
         return truth
@@ -162,6 +165,9 @@ class Sharing(RuleBasedStateMachine):
         except StaleObjectError:
             assert held.revision != current
             return
+        except ObjectNotFoundError:
+            assert who not in card.writers
+            return
         assert who == card.author
         card.values["body"] = (text, set(card.row))
 
@@ -171,18 +177,19 @@ class Sharing(RuleBasedStateMachine):
         if who not in card.row:
             return
         held = self.users[who].get(Card, card.object_id)
-        can = all(who in readers for _, readers in card.values.values())
+        shared = [values for name, values in card.values.items() if name != "secret"]
+        can = all(who in readers for _, readers in shared)
         try:
             self.users[who].share(held, with_=[self._id(name) for name in added])
         except NotARecipientError:
             assert not can
             return
-        except FieldLockedError:
-            assert not can
+        except ObjectNotFoundError:
+            assert who not in card.writers
             return
         assert can
         card.row |= added
-        for _, readers in card.values.values():
+        for _, readers in shared:
             readers.update(added)
 
     @rule(card=cards, who=names, removed=names)
@@ -193,7 +200,7 @@ class Sharing(RuleBasedStateMachine):
         held = self.users[who].get(Card, card.object_id)
         try:
             self.users[who].revoke(held, from_=[self._id(removed)])
-        except (AuthorMismatchError, FieldLockedError):
+        except (AuthorMismatchError, FieldLockedError, ObjectNotFoundError):
             assert who != card.author
             return
         except InvalidValueError:
@@ -201,6 +208,7 @@ class Sharing(RuleBasedStateMachine):
             return
         assert who == card.author
         card.row -= {removed}
+        card.writers -= {removed}
         card.listed -= {removed}
         for name, (text, _) in card.values.items():
             rules = {
@@ -219,7 +227,7 @@ class Sharing(RuleBasedStateMachine):
         try:
             self.users[who].delete(held)
         except ObjectNotFoundError:
-            assert who not in card.row or card not in self.existing
+            assert who not in card.writers
             return
         self.existing = [one for one in self.existing if one is not card]
 
@@ -238,9 +246,7 @@ class Sharing(RuleBasedStateMachine):
                     if expected is None:
                         assert getattr(seen, attribute) is None
                     elif name in expected[1]:
-                        assert attribute not in seen.locked or attribute == "secret"
-                        if attribute not in seen.locked:
-                            assert getattr(seen, attribute) == expected[0]
+                        assert getattr(seen, attribute) == expected[0]
                     else:
                         assert attribute in seen.locked
 
