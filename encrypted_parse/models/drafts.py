@@ -20,7 +20,7 @@ from encrypted_parse.errors import (
 from encrypted_parse.models.acl import ACL
 from encrypted_parse.models.fields import Encryption, Field
 from encrypted_parse.models.model import Model, ObjectState
-from encrypted_parse.models.rows import acl_to_save, context_of, encrypted_fields
+from encrypted_parse.models.rows import acl_to_save, context_of, encrypted_fields, stored_recipients
 from encrypted_parse.models.rules import Recipient, user_id_of
 from encrypted_parse.models.sealer import Sealer
 from encrypted_parse.models.values import Relation
@@ -50,6 +50,11 @@ class Draft:
     def is_empty(self) -> bool:
         """True if nothing has changed."""
         return not self.plain and not self.sealed
+
+    @property
+    def is_to_be_sent(self) -> bool:
+        """Whether saving takes a request: the object is new, or something has changed."""
+        return self.instance.is_new or not self.is_empty
 
     @property
     def names(self) -> frozenset[str]:
@@ -153,7 +158,7 @@ def _draft_encrypted(  # noqa: PLR0913 - what one decision depends on
     dirty = not locked and (again or state.stored.get(name) != plaintext)
 
     # Recipients are worked out again only when something that they depend on may have changed.
-    before = state.recipients.get(name)
+    before = stored_recipients(instance, declared, encryption, user_id)
     if not dirty and (not changed or before is None):
         return
     recipients = encryption.to.user_ids(acl, values) | {user_id}
@@ -218,7 +223,7 @@ def commit(result: Draft, answer: Mapping[str, Any]) -> None:
         instance.__dict__[counted.name] = result.stored[counted.name]
     if "ACL" in result.plain:
         state.stored_acl = result.plain["ACL"]
-        state.acl = ACL.from_json(state.stored_acl)
+        state.acl = ACL.from_json(result.plain["ACL"])
     state.deferred = frozenset(name for name in state.deferred if name not in instance.__dict__)
     for name in [name for name in state.released if name in instance.__dict__]:
         state.locked.pop(name, None)

@@ -34,15 +34,15 @@ class ObjectState:
     Attributes:
         stored: By attribute, the value as last seen on the server: Parse JSON for a plain field,
             the plaintext bytes for an encrypted one. Absent means absent on the server.
-        recipients: By encrypted attribute, whom the stored value was encrypted for, as far as
-            the object's own fields and ACL tell; None if they do not.
+        recipients: By encrypted attribute, whom the stored value was encrypted for, where we have
+            saved or asked for it; see `rows.stored_recipients`.
         locked: By attribute, why a stored value could not be opened.
         released: Locked attributes that may be overwritten, by explicit call.
         deferred: Attributes that the query did not ask for.
     """
 
     __slots__ = (
-        "acl",
+        "_acl",
         "created_at",
         "deferred",
         "locked",
@@ -58,13 +58,27 @@ class ObjectState:
         self.object_id: str | None = None
         self.created_at: dt.datetime | None = None
         self.updated_at: dt.datetime | None = None
-        self.acl: ACL | None = None
+        self._acl: ACL | None = None
         self.stored_acl: Any = None
         self.stored: dict[str, Any] = {}
         self.recipients: dict[str, frozenset[Recipient] | None] = {}
         self.locked: dict[str, LockedValue] = {}
         self.released: set[str] = set()
         self.deferred: frozenset[str] = frozenset()
+
+    @property
+    def acl(self) -> ACL | None:
+        """The object's ACL, which a program may have changed; None if it has none."""
+        if self._acl is None and self.stored_acl is not None:
+            try:
+                self._acl = ACL.from_json(self.stored_acl)
+            except InvalidValueError:
+                self._acl = ACL()  # the server enforces it, whatever it is; to us it names nobody
+        return self._acl
+
+    @acl.setter
+    def acl(self, value: ACL) -> None:
+        self._acl = value
 
 
 @dataclass_transform(
@@ -129,11 +143,12 @@ class Model:
     @property
     def acl(self) -> ACL:
         """Who may read and write the row. Change it in place, or assign another."""
-        if self._state.acl is None:
-            self._state.acl = ACL()
+        acl = self._state.acl
+        if acl is None:
+            acl = self._state.acl = ACL()
             if self._state.object_id is not None:  # a row without an ACL is public
-                self._state.acl.allow_public_read()
-        return self._state.acl
+                acl.allow_public_read()
+        return acl
 
     @acl.setter
     def acl(self, value: ACL) -> None:

@@ -43,7 +43,7 @@ def load_rows(
         MalformedResponseError: A row is not a Parse object.
     """
     deferred = frozenset() if only is None else frozenset(model.fields) - only
-    instances = [_load_plain(model, row, sealer.user_id, deferred) for row in rows]
+    instances = [_load_plain(model, row, deferred) for row in rows]
     sealer.prefetch(
         {
             author
@@ -54,18 +54,12 @@ def load_rows(
     )
     pairs = list(zip(instances, rows, strict=True))
 
-    def open_some(some: Sequence[tuple[M, Mapping[str, Any]]]) -> None:
-        for instance, row in some:
-            _open_encrypted(instance, row, sealer)
-
-    (workers or _CALLER).each(open_some, pairs)
+    (workers or _CALLER).each(lambda some: _open_encrypted(some, sealer), pairs)
     _load_included(model, instances, rows, sealer)
     return instances
 
 
-def _load_plain(
-    model: type[M], row: Mapping[str, Any], user_id: str, deferred: frozenset[str]
-) -> M:
+def _load_plain(model: type[M], row: Mapping[str, Any], deferred: frozenset[str]) -> M:
     instance = model.blank()
     state = instance._state  # noqa: SLF001 - our own
     state.deferred = deferred
@@ -78,12 +72,6 @@ def _load_plain(
     except (KeyError, TypeError, InvalidValueError) as error:
         raise MalformedResponseError(f"a row of {model.parse_class} is no Parse object") from error
     state.stored_acl = row.get("ACL")
-    if state.stored_acl is not None:
-        try:
-            state.acl = ACL.from_json(state.stored_acl)
-        except InvalidValueError:
-            # The server enforces it, whatever it is; to us it names nobody.
-            state.acl = ACL()
     for declared in model.fields.values():
         value = row.get(declared.column)
         if declared.encryption is not None or value is None or declared.name in deferred:
@@ -96,8 +84,6 @@ def _load_plain(
             lock(instance, declared.name, error)
         else:
             instance.__dict__[declared.name] = decoded
-    for declared, encryption in encrypted_fields(instance):
-        state.recipients[declared.name] = known_recipients(instance, encryption, user_id)
     return instance
 
 
@@ -125,28 +111,31 @@ def _load_included(
             instance.__dict__[declared.name] = Pointer.to(included)
 
 
-def _open_encrypted(instance: Model, row: Mapping[str, Any], sealer: Sealer) -> None:
-    context = context_of(instance)
-    by_author: dict[str, dict[str, str]] = {}
-    for declared, encryption in encrypted_fields(instance):
-        value = row.get(declared.column)
-        if value is None or declared.name in instance._state.deferred:  # noqa: SLF001 - our own
-            continue
-        author = author_of(instance, encryption, sealer.user_id)
-        if not isinstance(value, str) or not _resembles_envelope(value):
-            error = UnexpectedPlaintextError(
-                "the encrypted column holds plaintext",
-                hint="a client that does not encrypt wrote it; do not trust it",
-            )
-            lock(instance, declared.name, error)
-        elif author is None:
-            message = f"{encryption.author!r} names no author, so no signature can be checked"
-            lock(instance, declared.name, MissingValueError(message))
-        else:
-            by_author.setdefault(author, {})[declared.name] = value
-    for author, texts in by_author.items():
-        for name, opened in sealer.unseal(context, texts, author).items():
-            _accept(instance, type(instance).fields[name], opened)
+def _open_encrypted(pairs: Sequence[tuple[Model, Mapping[str, Any]]], sealer: Sealer) -> None:
+    """Open the encrypted values of some objects, all those of one author together."""
+    waiting: dict[str, list[tuple[Model, Field, ObjectContext, str]]] = {}
+    for instance, row in pairs:
+        context = context_of(instance)
+        for declared, encryption in encrypted_fields(instance):
+            value = row.get(declared.column)
+            if value is None or declared.name in instance._state.deferred:  # noqa: SLF001 - our own
+                continue
+            author = author_of(instance, encryption, sealer.user_id)
+            if not isinstance(value, str) or not _resembles_envelope(value):
+                error = UnexpectedPlaintextError(
+                    "the encrypted column holds plaintext",
+                    hint="a client that does not encrypt wrote it; do not trust it",
+                )
+                lock(instance, declared.name, error)
+            elif author is None:
+                message = f"{encryption.author!r} names no author, so no signature can be checked"
+                lock(instance, declared.name, MissingValueError(message))
+            else:
+                waiting.setdefault(author, []).append((instance, declared, context, value))
+    for author, values in waiting.items():
+        opened = sealer.unseal([(context, text) for _, _, context, text in values], author)
+        for (instance, declared, _, _), result in zip(values, opened, strict=True):
+            _accept(instance, declared, result)
 
 
 def _accept(instance: Model, declared: Field, opened: bytes | EncryptedParseError) -> None:
@@ -174,15 +163,24 @@ def author_of(instance: Model, encryption: Encryption, user_id: str) -> str | No
     return user_id_of(instance.__dict__.get(encryption.author)) or None
 
 
-def known_recipients(
-    instance: Model, encryption: Encryption, user_id: str
+def stored_recipients(
+    instance: Model, declared: Field, encryption: Encryption, user_id: str
 ) -> frozenset[Recipient] | None:
-    """Return whom a stored value should be for; None if the object does not tell."""
+    """Return whom a stored value should be for, by the stored row; None if it does not tell."""
     state = instance._state  # noqa: SLF001 - our own
-    try:
-        return encryption.to.user_ids(state.acl, instance.__dict__) | {user_id}
-    except RecipientRuleError:
-        return None
+    if declared.name not in state.recipients:
+        fields = type(instance).fields
+        before = {
+            name: fields[name].codec.from_json(state.stored[name])
+            for name in encryption.to.attributes()
+            if name in state.stored
+        }
+        try:
+            acl = None if state.stored_acl is None else ACL.from_json(state.stored_acl)
+            state.recipients[declared.name] = encryption.to.user_ids(acl, before) | {user_id}
+        except (RecipientRuleError, InvalidValueError):
+            state.recipients[declared.name] = None
+    return state.recipients[declared.name]
 
 
 def encrypted_fields(instance: Model) -> Iterable[tuple[Field, Encryption]]:

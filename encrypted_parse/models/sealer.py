@@ -7,7 +7,7 @@ does not bind, so its sealer ignores the context.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from attrs import frozen
@@ -19,7 +19,6 @@ from encrypted_parse.errors import (
     GroupError,
     NotRegisteredError,
     RecipientRuleError,
-    UntrustedKeyError,
 )
 from encrypted_parse.models.roles import RoleDirectory
 from encrypted_parse.models.rules import GroupMembers, Recipient, RoleMembers
@@ -81,9 +80,9 @@ class Sealer(Protocol):
         """
 
     def unseal(
-        self, context: ObjectContext, fields: Mapping[str, str], author: str
-    ) -> dict[str, bytes | EncryptedParseError]:
-        """Return for each field its plaintext, or the error that says why there is none."""
+        self, values: Sequence[tuple[ObjectContext, str]], author: str
+    ) -> list[bytes | EncryptedParseError]:
+        """Return for each value by *author* its plaintext, or the error that says why not."""
 
     def share(self, text: str, author: str, recipients: Collection[Recipient]) -> str:
         """Return an envelope by *author* with *recipients* added; the same if it has them all.
@@ -147,28 +146,22 @@ class E3KitSealer:
         return all(matched) and set().union(*matched) == set(keys)
 
     def unseal(
-        self,
-        context: ObjectContext,  # noqa: ARG002 - E3Kit's format binds no context
-        fields: Mapping[str, str],
-        author: str,
-    ) -> dict[str, bytes | EncryptedParseError]:
-        """See `Sealer.unseal`."""
+        self, values: Sequence[tuple[ObjectContext, str]], author: str
+    ) -> list[bytes | EncryptedParseError]:
+        """See `Sealer.unseal`. E3Kit's format binds no context."""
+        sealed: list[bytes | EncryptedParseError] = []
+        for _, text in values:
+            try:
+                sealed.append(from_text(text))
+            except EncryptedParseError as error:
+                sealed.append(error)
         try:
             signers = self._e3kit.author_keys(author)
-        except (NotRegisteredError, UntrustedKeyError) as error:
-            return dict.fromkeys(fields, error)
-        unsealed: dict[str, bytes | EncryptedParseError] = {}
-        sealed: dict[str, bytes] = {}
-        for name, text in fields.items():
-            try:
-                sealed[name] = from_text(text)
-            except EncryptedParseError as error:
-                unsealed[name] = error
-        try:
-            opened = self._e3kit.open_all(list(sealed.values()), signers)
+            envelopes = [one for one in sealed if isinstance(one, bytes)]
+            opened = iter(self._e3kit.open_all(envelopes, signers))
         except EncryptedParseError as error:
-            return dict.fromkeys(fields, error)
-        return unsealed | dict(zip(sealed, opened, strict=True))
+            return [error] * len(values)
+        return [next(opened) if isinstance(one, bytes) else one for one in sealed]
 
     def share(self, text: str, author: str, recipients: Collection[Recipient]) -> str:
         """See `Sealer.share`."""

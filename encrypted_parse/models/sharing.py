@@ -92,10 +92,6 @@ class Sharing:
         if body or not draft.is_empty:
             sent = {**drafts.versioned(draft), **body}
             drafts.commit(draft, self._send(draft, sent))
-        for declared, encryption in rows.encrypted_fields(fresh):
-            # What the rule says now is what is stored: a later save need not encrypt for it.
-            known = rows.known_recipients(fresh, encryption, self._sealer.user_id)
-            fresh._state.recipients[declared.name] = known  # noqa: SLF001 - our own
         return _take_over(instance, fresh)
 
     def revoke(self, instance: Model, users: Iterable[User]) -> RevokeReport:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from encrypted_parse.errors import (
@@ -24,6 +25,7 @@ from encrypted_parse.models.values import Pointer
 from encrypted_parse.models.versions import update_if_current
 from encrypted_parse.models.workers import Workers
 from encrypted_parse.parse import BatchOperation, ParseClient
+from encrypted_parse.parse.batch import BATCH_OPERATIONS
 
 M = TypeVar("M", bound=Model)
 
@@ -51,7 +53,7 @@ class ObjectStore:
             OutcomeUnknownError: The connection broke; the row may or may not be saved.
         """
         draft = drafts.draft(instance, self._sealer.user_id)
-        if draft.is_empty and not instance.is_new:
+        if not draft.is_to_be_sent:
             return instance
         body = drafts.seal(draft, self._sealer)
         self._commit(draft, self._send(draft, body))
@@ -88,53 +90,81 @@ class ObjectStore:
         self._sealer.prefetch(
             {user for draft in planned.values() for to in draft.sealed for user in to}
         )
-        bodies: dict[int, Mapping[str, Any]] = {}
-        for index, draft in planned.items():
-            try:
-                if draft.is_empty and not draft.instance.is_new:
-                    outcomes[index] = SaveOutcome(draft.instance, None)
-                else:
-                    bodies[index] = drafts.seal(draft, self._sealer)
-            except EncryptedParseError as error:
-                outcomes[index] = SaveOutcome(draft.instance, error)
         if transaction:
             for outcome in outcomes.values():
                 if outcome.error is not None:
                     raise outcome.error
-            self._send_transaction([(planned[index], body) for index, body in bodies.items()])
-            outcomes |= {index: SaveOutcome(planned[index].instance, None) for index in bodies}
+            changed = [draft for draft in planned.values() if draft.is_to_be_sent]
+            self._send_transaction(changed)
+            outcomes |= {
+                index: SaveOutcome(draft.instance, None) for index, draft in planned.items()
+            }
         else:
-            outcomes |= self._send_each(
-                {index: (planned[index], bodies[index]) for index in bodies}
-            )
+            outcomes |= self._send_each(planned)
         return [outcomes[seen[id(instance)]] for instance in instances]
 
-    def _send_each(
-        self, work: Mapping[int, tuple[drafts.Draft, Mapping[str, Any]]]
-    ) -> dict[int, SaveOutcome]:
+    def _send_each(self, planned: Mapping[int, drafts.Draft]) -> dict[int, SaveOutcome]:
+        """Send the drafts; the next fifty are encrypted while the server works on the present."""
         outcomes: dict[int, SaveOutcome] = {}
-        together: dict[int, BatchOperation] = {}
-        for index, (draft, body) in work.items():
-            instance = draft.instance
-            if instance.is_new or type(instance).version_field is None:
-                together[index] = _operation(instance, body)
-                continue
-            try:
-                self._commit(draft, self._send(draft, body))
-                outcomes[index] = SaveOutcome(instance, None)
-            except EncryptedParseError as error:
-                outcomes[index] = SaveOutcome(instance, error)
-        results = self._parse.batch(list(together.values()))
-        for index, result in zip(together, results, strict=True):
-            draft = work[index][0]
+        sent: list[int] = []
+
+        def operations_of_the_rest() -> Iterator[BatchOperation]:
+            for index, body in self._sealed_ahead(planned):
+                draft = planned[index]
+                instance = draft.instance
+                try:
+                    if isinstance(body, EncryptedParseError):
+                        raise body
+                    if instance.is_new or type(instance).version_field is None:
+                        sent.append(index)
+                        yield _operation(instance, body)
+                        continue
+                    self._commit(draft, self._send(draft, body))
+                    outcomes[index] = SaveOutcome(instance, None)
+                except EncryptedParseError as error:
+                    outcomes[index] = SaveOutcome(instance, error)
+
+        for index, draft in planned.items():
+            if not draft.is_to_be_sent:
+                outcomes[index] = SaveOutcome(draft.instance, None)
+        results = self._parse.batch(operations_of_the_rest())
+        for index, result in zip(sent, results, strict=True):
             if result.error is None:
-                self._commit(draft, result.success or {})
-            outcomes[index] = SaveOutcome(draft.instance, result.error)
+                self._commit(planned[index], result.success or {})
+            outcomes[index] = SaveOutcome(planned[index].instance, result.error)
         return outcomes
 
-    def _send_transaction(self, work: Sequence[tuple[drafts.Draft, Mapping[str, Any]]]) -> None:
+    def _sealed_ahead(
+        self, planned: Mapping[int, drafts.Draft]
+    ) -> Iterator[tuple[int, dict[str, Any] | EncryptedParseError]]:
+        """Yield the body of each draft that is to be sent, encrypted one batch ahead."""
+
+        def seal(indices: Sequence[int]) -> list[tuple[int, dict[str, Any] | EncryptedParseError]]:
+            sealed: list[tuple[int, dict[str, Any] | EncryptedParseError]] = []
+            for index in indices:
+                try:
+                    sealed.append((index, drafts.seal(planned[index], self._sealer)))
+                except EncryptedParseError as error:
+                    sealed.append((index, error))
+            return sealed
+
+        waiting = [index for index, draft in planned.items() if draft.is_to_be_sent]
+        parts = [
+            waiting[start : start + BATCH_OPERATIONS]
+            for start in range(0, len(waiting), BATCH_OPERATIONS)
+        ]
+        with ThreadPoolExecutor(1, thread_name_prefix="encrypted-parse-seal") as ahead:
+            following = [ahead.submit(seal, part) for part in parts[1:2]]
+            for number, part in enumerate(parts):
+                sealed = seal(part) if number == 0 else following.pop(0).result()
+                if number + 2 < len(parts):
+                    following.append(ahead.submit(seal, parts[number + 2]))
+                yield from sealed
+
+    def _send_transaction(self, changed: Sequence[drafts.Draft]) -> None:
+        bodies = [drafts.seal(draft, self._sealer) for draft in changed]
         columns: dict[str, set[str]] = {}
-        for draft, body in work:
+        for draft, body in zip(changed, bodies, strict=True):
             if type(draft.instance).version_field is not None:
                 raise InvalidValueError("an object with a version is not part of a transaction")
             columns.setdefault(draft.instance.parse_class, set()).update(body)
@@ -145,9 +175,11 @@ class ObjectStore:
                     "and a transaction that adds one would lock the class",
                     hint="save one object with all of them by itself first",
                 )
-        operations = [_operation(draft.instance, body) for draft, body in work]
+        operations = [
+            _operation(draft.instance, body) for draft, body in zip(changed, bodies, strict=True)
+        ]
         answers = self._parse.transaction(operations) if operations else []
-        for (draft, _), answer in zip(work, answers, strict=True):
+        for draft, answer in zip(changed, answers, strict=True):
             self._commit(draft, answer)
 
     def get(self, model: type[M], object_id: str) -> M:

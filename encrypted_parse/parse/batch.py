@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -63,16 +63,19 @@ class BatchResult:
     error: EncryptedParseError | None
 
 
-def chunks(operations: Sequence[BatchOperation]) -> Iterator[list[BatchOperation]]:
+def chunks(operations: Iterable[BatchOperation]) -> Iterator[list[BatchOperation]]:
     """Cut *operations* into what one request holds: 50 of them, and eight megabytes."""
     chunk: list[BatchOperation] = []
     size = 0
     for operation in operations:
-        if chunk and (len(chunk) == BATCH_OPERATIONS or size + operation.size > BATCH_BYTES):
+        if chunk and size + operation.size > BATCH_BYTES:
             yield chunk
             chunk, size = [], 0
         chunk.append(operation)
         size += operation.size
+        if len(chunk) == BATCH_OPERATIONS:
+            yield chunk
+            chunk, size = [], 0
     if chunk:
         yield chunk
 

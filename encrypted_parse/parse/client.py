@@ -183,21 +183,24 @@ class ParseClient(RestClient):
             raise MalformedResponseError("the answer to a count has no count")
         return count
 
-    def batch(self, operations: Sequence[BatchOperation]) -> list[BatchResult]:
+    def batch(self, operations: Iterable[BatchOperation]) -> list[BatchResult]:
         """Run many creates, updates and deletes, 50 a request; one result each, in order.
 
         A batch is not a transaction: each operation succeeds or fails alone. If a request fails
-        as a whole, its operations carry the error, and those after it are not sent.
+        as a whole, its operations carry the error, and those after it are not sent. *operations*
+        may be a generator: no more than one request's are taken from it before that is sent.
         """
         results: list[BatchResult] = []
+        unsent: EncryptedParseError | None = None
         for chunk in chunks(operations):
+            if unsent is not None:
+                results.extend([BatchResult(None, unsent)] * len(chunk))
+                continue
             try:
                 results.extend(read_results(self._send_batch(chunk), len(chunk)))
             except EncryptedParseError as error:
                 results.extend([BatchResult(None, error)] * len(chunk))
                 unsent = ConnectionFailedError("not sent: an earlier request of the batch failed")
-                results.extend([BatchResult(None, unsent)] * (len(operations) - len(results)))
-                break
         return results
 
     def transaction(self, operations: Sequence[BatchOperation]) -> list[Mapping[str, Any]]:

@@ -215,7 +215,7 @@ def _open_one(
         return UnexpectedPlaintextError("the encrypted column holds plaintext")
     if not author:
         return MissingValueError(f"{one.encryption.author!r} names no author")
-    opened = sealer.unseal(context, {one.name: text}, author)[one.name]
+    [opened] = sealer.unseal([(context, text)], author)
     if isinstance(opened, EncryptedParseError):
         return opened
     try:
