@@ -2,10 +2,9 @@
 
 ```python
 from parse_rest.datatypes import Object
-from encrypted_parse import EncryptedClient, acl_readers
-from encrypted_parse.integrations.parse_rest import connect, encrypted_object, sealed
+from encrypted_parse.integrations.parse_rest import acl_readers, connect, encrypted_object, sealed
 
-connect(EncryptedClient.from_env())                # in place of parse_rest's register()
+connect()                                          # in place of parse_rest's register()
 
 @encrypted_object(body=sealed(to=acl_readers(), author="senderId"))
 class Message(Object):
@@ -26,8 +25,21 @@ from __future__ import annotations
 from encrypted_parse.integrations.parse_rest.connection import (
     InsecureParseRestWarning,
     connect,
+    current_user,
     log_in_as,
 )
 from encrypted_parse.integrations.parse_rest.objects import encrypted_object, sealed
+from encrypted_parse.models import acl_readers, only_me, role, users
 
-__all__ = ["InsecureParseRestWarning", "connect", "encrypted_object", "log_in_as", "sealed"]
+__all__ = [
+    "InsecureParseRestWarning",
+    "acl_readers",
+    "connect",
+    "current_user",
+    "encrypted_object",
+    "log_in_as",
+    "only_me",
+    "role",
+    "sealed",
+    "users",
+]

@@ -94,19 +94,21 @@ def current() -> Connection:
     return _connection
 
 
-def connect(client: EncryptedClient) -> None:
+def connect(client: EncryptedClient | None = None) -> None:
     """Let parse_rest talk to the app of *client*, in place of ``parse_rest.connection.register``.
 
-    Classes that were declared before are included. May be called again, for another app: there
-    is one at a time, as ever in parse_rest.
+    Without a client, the environment's: `EncryptedClient.from_env`. Classes that were declared
+    before are included. May be called again, for another app: there is one at a time, as ever
+    in parse_rest.
 
     Raises:
         MissingExtraError: parse_rest is not installed.
+        ConfigurationError: A variable is missing.
     """
     global _connection  # noqa: PLW0603 - parse_rest itself is one for the process
     connection = load("connection")
     _warn_if_insecure()
-    joined = Connection(client)
+    joined = Connection(client or EncryptedClient.from_env())
     _rebase(connection.API_ROOT, joined.root)
     connection.ParseBase.execute = classmethod(_execute)
     connection.ParseBatcher.batch = _batch
@@ -118,6 +120,16 @@ def connect(client: EncryptedClient) -> None:
     connection.ACCESS_KEYS.clear()
     connection.ACCESS_KEYS.update(app_id=app.application_id, rest_key=app.rest_api_key or "")
     _connection = joined
+
+
+def current_user() -> UserClient:
+    """Return whoever is logged in, as this package's client: ``current_user().register()``.
+
+    Raises:
+        SessionExpiredError: Nobody is, or no longer.
+        ConfigurationError: `connect` was not called.
+    """
+    return current().user()
 
 
 @contextlib.contextmanager
