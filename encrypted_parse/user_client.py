@@ -233,7 +233,7 @@ class UserClient:
             InvalidValueError: The object was never saved, or has unsaved changes.
             EnvelopeError: A value cannot be opened; nothing is shared then.
             RecipientsNotRegisteredError: Some users have no card; lists all of them.
-            StaleObjectError: Somebody else has saved it since; only with a `version` field.
+            StaleObjectError: The server holds other values than this object.
         """
         return self._sharing.share(instance, with_)
 
@@ -250,7 +250,7 @@ class UserClient:
             FieldLockedError: A value cannot be opened.
             NotRevokedError: The server does not hold what was saved.
             InvalidValueError: The object was never saved, or has unsaved changes.
-            StaleObjectError: Somebody else has saved it since; only with a `version` field.
+            StaleObjectError: The server holds other values than this object.
         """
         return self._sharing.revoke(instance, from_)
 

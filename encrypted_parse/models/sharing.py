@@ -18,6 +18,7 @@ from encrypted_parse.errors import (
     InvalidValueError,
     NotRevokedError,
     RecipientRuleError,
+    StaleObjectError,
     TransportError,
 )
 from encrypted_parse.models import drafts, rows
@@ -72,8 +73,7 @@ class Sharing:
         See `UserClient.share`.
         """
         added = _user_ids(users)
-        row = self._fresh_row(instance)
-        [fresh] = rows.load_rows(type(instance), [row], self._sealer)
+        row, fresh = self._fetch(instance)
         body: dict[str, Any] = {}
         for declared, encryption in rows.encrypted_fields(fresh):
             text = row.get(declared.column)
@@ -97,7 +97,7 @@ class Sharing:
     def revoke(self, instance: Model, users: Iterable[User]) -> RevokeReport:
         """Encrypt a saved object again without *users*. See `UserClient.revoke`."""
         removed = _user_ids(users)
-        [fresh] = rows.load_rows(type(instance), [self._fresh_row(instance)], self._sealer)
+        _, fresh = self._fetch(instance)
         if self._sealer.user_id in removed:
             raise InvalidValueError("an author stays a reader of what is theirs")
         _forget_users(fresh, removed)
@@ -145,12 +145,30 @@ class Sharing:
                     hint="somebody else saved it at the same time, or the server lies; try again",
                 )
 
-    def _fresh_row(self, instance: Model) -> Mapping[str, Any]:
+    def _fetch(self, instance: M) -> tuple[Mapping[str, Any], M]:
+        """Return the row as it is now, and the object of it.
+
+        It has to hold what *instance* shows: a server that puts another of the author's values in
+        its place would have us hand that to somebody.
+        """
         if instance.object_id is None:
             raise InvalidValueError("the object was never saved", hint="save it first")
         if not drafts.draft(instance, self._sealer.user_id, keep=True).is_empty:
             raise InvalidValueError("the object has unsaved changes", hint="save it first")
-        return self._parse.get(instance.parse_class, instance.object_id)
+        row = self._parse.get(instance.parse_class, instance.object_id)
+        [fresh] = rows.load_rows(type(instance), [row], self._sealer)
+        shown, found = instance._state, fresh._state  # noqa: SLF001 - our own
+        for declared, _ in rows.encrypted_fields(fresh):
+            name = declared.name
+            if name in shown.deferred or name in fresh.locked:
+                continue
+            if shown.stored.get(name) != found.stored.get(name):
+                raise StaleObjectError(
+                    f"{declared.where} on the server is not what this object holds",
+                    overwritten=False,
+                    hint="refresh() it, and look whether that is what is to be shared or revoked",
+                )
+        return row, fresh
 
     def _send(self, draft: drafts.Draft, body: Mapping[str, Any]) -> Mapping[str, Any]:
         instance = draft.instance

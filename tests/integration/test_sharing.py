@@ -61,7 +61,7 @@ class Counted(Model, parse_class="ShareCounted"):
 
 def letter(author: UserClient, **values: Any) -> Letter:
     """Save a letter of *author*."""
-    return author.save(Letter(author_id=author.user_id, body="b", **values))
+    return author.save(Letter(**{"author_id": author.user_id, "body": "b", **values}))
 
 
 def content_of(text: str) -> bytes:
@@ -324,6 +324,28 @@ def test_a_forged_value_is_not_shared(memory_app: InMemoryApp) -> None:
     memory_app.parse.change("ShareLetter", str(sent.object_id), body=forged)
     with pytest.raises(EnvelopeError):
         bob.share(bob.refresh(sent), with_=[mallory.user_id])
+
+
+def test_what_the_object_does_not_show_is_not_shared(memory_app: InMemoryApp) -> None:
+    """A server that puts another value of the author in its place cannot have it passed on."""
+    alice, bob = memory_app.make_user(), memory_app.make_user()
+    sent, diary = letter(alice), letter(alice, body="between me and myself")
+    [secret] = [
+        row["body"]
+        for row in memory_app.parse.rows("ShareLetter")
+        if row["objectId"] == diary.object_id
+    ]
+    memory_app.parse.change("ShareLetter", str(sent.object_id), body=secret)
+    requests = len(memory_app.requests)
+    for action in (
+        lambda: alice.share(sent, with_=[bob.user_id]),
+        lambda: alice.revoke(sent, from_=[bob.user_id]),
+    ):
+        with pytest.raises(StaleObjectError, match="not what this object holds"):
+            action()
+    assert all(request.method == "GET" for request in memory_app.requests[requests:])
+    refreshed = alice.refresh(sent)  # who looks, and goes on, shares what was shown
+    assert refreshed.body == "between me and myself"
 
 
 def test_revoking(any_user: MakeUser) -> None:
