@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
+from servers.matrix import Server, run_for_everything
 
 from encrypted_parse import EncryptedClient, MemoryKeystore, UserClient
 from encrypted_parse.devserver import DevServer
@@ -31,14 +33,7 @@ def app(dev_server: DevServer) -> EncryptedClient:
 @pytest.fixture
 def make_user(app: EncryptedClient) -> Callable[..., UserClient]:
     """Return a function that signs up a fresh user, registered or not."""
-
-    def make(*, registered: bool = True) -> UserClient:
-        user = app.sign_up(f"user{next(_NUMBERS)}", "a password")
-        if registered:
-            user.register()
-        return user
-
-    return make
+    return _maker(app)
 
 
 @pytest.fixture
@@ -47,10 +42,42 @@ def memory_app() -> InMemoryApp:
     return InMemoryApp()
 
 
-@pytest.fixture(params=["in memory", "real"])
+@pytest.fixture(scope="session")
+def other_server(dev_server: DevServer) -> Iterator[Callable[[str], Server]]:
+    """Return what starts "VERSION on DATABASE", once for all tests of the run."""
+    running: dict[str, Server] = {}
+    with ExitStack() as stack:
+
+        def start(name: str) -> Server:
+            if name not in running:
+                running[name] = stack.enter_context(run_for_everything(name, dev_server))
+            return running[name]
+
+        yield start
+
+
+OTHERS = ("7.5 on postgres", "7.5 on mongodb", "9.10 on mongodb")
+
+
+@pytest.fixture(
+    params=["in memory", "real", *(pytest.param(name, marks=pytest.mark.matrix) for name in OTHERS)]
+)
 def any_user(request: pytest.FixtureRequest) -> Callable[..., UserClient]:
-    """Return what makes users on the app in memory, then on the real server: one contract."""
+    """Return what makes users on the app in memory, then on each real server: one contract."""
     if request.param == "in memory":
         return InMemoryApp().make_user
-    make: Callable[..., UserClient] = request.getfixturevalue("make_user")
+    if request.param == "real":
+        make: Callable[..., UserClient] = request.getfixturevalue("make_user")
+        return make
+    server: Server = request.getfixturevalue("other_server")(request.param)
+    return _maker(EncryptedClient.from_env(server.environment(), keystore=MemoryKeystore()))
+
+
+def _maker(app: EncryptedClient) -> Callable[..., UserClient]:
+    def make(*, registered: bool = True) -> UserClient:
+        user = app.sign_up(f"user{next(_NUMBERS)}", "a password")
+        if registered:
+            user.register()
+        return user
+
     return make

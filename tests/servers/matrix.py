@@ -62,7 +62,7 @@ class Server:
         }
 
 
-def app_settings(encrypted_fields: dict[str, Any]) -> dict[str, Any]:
+def app_settings(encrypted_fields: dict[str, Any] | None) -> dict[str, Any]:
     """Return fresh keys and settings of one app, for one server process or for several."""
     return {
         "applicationId": secrets.token_hex(16),
@@ -96,14 +96,14 @@ def run_server(version: str, database_uri: str, app: dict[str, Any]) -> Iterator
         "cloudCode": str(CLOUD_CODE),
         "databaseUri": database_uri,
     }
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as files:
         process = subprocess.Popen(
             [node.executable, FOLDER / "start.cjs"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             encoding="utf-8",
-            cwd=packages,
+            cwd=files,
         )
         try:
             assert process.stdin is not None
@@ -131,6 +131,15 @@ def run_server(version: str, database_uri: str, app: dict[str, Any]) -> Iterator
                 if stream is not None:
                     with contextlib.suppress(BrokenPipeError):
                         stream.close()
+
+
+@contextlib.contextmanager
+def run_for_everything(name: str, local: DevServer) -> Iterator[Server]:
+    """Run "VERSION on DATABASE" with nothing guarded until the block ends."""
+    version, _, kind = name.partition(" on ")
+    database = mongodb() if kind == "mongodb" else postgres(local)
+    with database as uri, run_server(version, uri, app_settings(None)) as server:
+        yield server
 
 
 @contextlib.contextmanager

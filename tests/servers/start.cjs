@@ -25,6 +25,9 @@ async function start(settings) {
   const require = createRequire(path.join(settings.folder, 'package.json'));
   const express = require('express');
   const ParseServer = require('parse-server').ParseServer;
+  // Files go below the working folder: without MongoDB there is no GridFS.
+  const FilesAdapter = require('@parse/fs-files-adapter');
+  const onPostgres = settings.databaseUri.startsWith('postgres');
   const companion = module.require(settings.cloudCode);
   const companionSettings = companion.loadSettings(settings.virgil);
   const app = express();
@@ -39,9 +42,11 @@ async function start(settings) {
     serverURL: `${origin}/parse`,
     cloud: (Parse) => {
       companion.installCloudFunctions(Parse, companionSettings);
-      companion.installGuard(Parse, settings.encryptedFields);
+      if (settings.encryptedFields) companion.installGuard(Parse, settings.encryptedFields);
     },
     allowClientClassCreation: true,
+    ...(onPostgres && { filesAdapter: new FilesAdapter() }),
+    idempotencyOptions: { paths: ['classes/.*'], ttl: 300 },
     logsFolder: null,
     silent: false,
   });
