@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import random
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -19,6 +20,8 @@ from encrypted_parse.errors import (
     NotSignedError,
     TamperedEnvelopeError,
 )
+from encrypted_parse.models.files import PART_BYTES
+from encrypted_parse.testing import InMemoryApp
 
 SIZES = (0, 1, 155, 156, 65_537, 4 * 1024 * 1024)
 COUNTS = (1, 3, 30)
@@ -214,6 +217,25 @@ def test_what_is_shared_on(peer: Peer, *, pad: bool) -> None:
         for reader in (*old, *new):
             opened = peer.read("sign_and_encrypt", shared, reader.private_key.to_bytes())
             assert opened == b"shared"
+
+
+def test_the_parts_of_a_stored_file(npm: NpmPeer) -> None:
+    """Joined, they are what `decryptSharedFile` reads: the signed form, for the file's key."""
+    app = InMemoryApp()
+    alice = app.make_user()
+    content = random.Random(9).randbytes(PART_BYTES + 1000)
+    file = alice.upload(content)
+    joined = b"".join(app.parse.files[part.name] for part in file.parts)
+    assert len(file.parts) == 2
+    assert len(joined) > len(content)
+    signer = alice.e3kit.find_users([alice.user_id])[alice.user_id].public_key
+    opened = npm.ask_bytes(
+        "decrypt_and_verify",
+        message=joined,
+        identity=file._key.to_bytes(),
+        signers=[signer.to_bytes()],
+    )
+    assert opened == content
 
 
 # --- npm alone: detached form, long identifiers, streams ------------------------------------
