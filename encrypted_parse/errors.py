@@ -89,6 +89,8 @@ under "Raises:" of that call.
     │   ├── StaleObjectError
     │   ├── TransactionNotPossibleError
     │   └── UnexpectedPlaintextError
+    ├── DeployError
+    │   └── DeployConflictError
     └── DevServerError
 """
 
@@ -586,6 +588,14 @@ class UnexpectedPlaintextError(ModelError):
 
 
 # --- tools ----------------------------------------------------------------------------------
+
+
+class DeployError(EncryptedParseError):
+    """Cloud code could not be deployed. The message says which release runs."""
+
+
+class DeployConflictError(DeployError):
+    """What runs on the server is not what this folder deployed; nothing was deployed over it."""
 
 
 class DevServerError(EncryptedParseError):

@@ -24,10 +24,16 @@ def dev_server() -> Iterator[DevServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def server(dev_server: DevServer) -> DevServer:
+    """The server that `app` is on; files of tests may put another in its place."""
+    return dev_server
+
+
 @pytest.fixture
-def app(dev_server: DevServer) -> EncryptedClient:
-    """Connect to the shared server with a keystore of the test's own."""
-    return EncryptedClient.from_env(dev_server.environment(), keystore=MemoryKeystore())
+def app(server: DevServer | Server) -> EncryptedClient:
+    """Connect to the server with a keystore of the test's own."""
+    return EncryptedClient.from_env(server.environment(), keystore=MemoryKeystore())
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ const { isObject } = require('./encoding.js');
 const { ReportStore } = require('./report-store.js');
 const { CardStore } = require('./card-store.js');
 const { keyIdsOf } = require('./card.js');
+const { rememberGuard } = require('./status.js');
 
 /**
  * The guard: refuses, in `beforeSave`, what a client forgot to encrypt.
@@ -74,6 +75,7 @@ function readConfig(config) {
  */
 function createGuard(Parse, config) {
   const { classes, rules } = readConfig(config);
+  rememberGuard(Parse, { classes, rules });
   const cards = new CardStore(Parse);
   const reports = new ReportStore(Parse);
 

@@ -19,10 +19,12 @@ const { KeyknoxStore } = require('./keyknox-store.js');
 const { loadSettings } = require('./settings.js');
 const { ReportStore } = require('./report-store.js');
 const { installRoleMembers } = require('./role-members.js');
+const { installStatus } = require('./status.js');
 const { installVirgilJwt } = require('./virgil-jwt.js');
 
 /**
- * Define the functions `virgil-jwt` and `role-members`, and clean up after deleted users.
+ * Define the functions `virgil-jwt`, `role-members` and `encrypted-parse-status`, and clean up after
+ * deleted users.
  *
  * Parse Server keeps one `afterDelete` a class: an app that has its own for users passes
  * `{afterDeleteUser: false}` and calls `forgetUser(Parse, userId)` there.
@@ -34,6 +36,7 @@ const { installVirgilJwt } = require('./virgil-jwt.js');
 function installCloudFunctions(Parse, settings, { afterDeleteUser = true } = {}) {
   installVirgilJwt(Parse, settings);
   installRoleMembers(Parse);
+  installStatus(Parse, settings);
   if (afterDeleteUser) Parse.Cloud.afterDelete('_User', ({ object }) => forgetUser(Parse, object.id));
 }
 

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from encrypted_parse._version import __version__
+from encrypted_parse.cli.cloud import cloud
 from encrypted_parse.cli.demo import run_demo
 from encrypted_parse.cli.dev import dev
 from encrypted_parse.cli.files import decrypt, encrypt, inspect
@@ -42,6 +43,7 @@ for panel, commands in {
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(keystore, name="keystore", rich_help_panel="Your keys")
+app.add_typer(cloud, name="cloud", rich_help_panel="Servers and set-up")
 app.add_typer(schema, name="schema", rich_help_panel="Servers and set-up")
 app.add_typer(guard, name="guard", rich_help_panel="Servers and set-up")
 

@@ -15,7 +15,8 @@ def main() -> None:
     """Run `encrypted-parse`. Errors end it with `error:` and `hint:` lines and status 1."""
     translated: Callable[[str], str] = str
     try:
-        if any(importlib.util.find_spec(name) is None for name in ("typer", "rich", "segno")):
+        needed = ("pathspec", "typer", "rich", "segno")
+        if any(importlib.util.find_spec(name) is None for name in needed):
             raise MissingExtraError("cli,devserver", "the command line")
         from encrypted_parse.cli.commands import app  # noqa: PLC0415 - needs the extra
         from encrypted_parse.cli.output import in_commands  # noqa: PLC0415

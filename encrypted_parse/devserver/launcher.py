@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from encrypted_parse.companion import cloud_code_folder
 from encrypted_parse.devserver.folder import data_folder
 from encrypted_parse.devserver.info import Database, DevServer
 from encrypted_parse.devserver.install import cache_folder, install_packages, postgres_platform
@@ -48,7 +49,7 @@ def dev_server(  # noqa: PLR0913 - what one can want of a server, all by keyword
         MissingExtraError: There is no fitting Node.
     """
     platform = postgres_platform()
-    companion = _cloud_code_folder()
+    companion = cloud_code_folder()
     own_code = None if cloud_main is None else Path(cloud_main).expanduser().resolve()
     guarded = None if encrypted_fields is None else Path(encrypted_fields).expanduser().resolve()
     for what, path in (("cloud code", own_code), ("encrypted fields", guarded)):
@@ -86,7 +87,7 @@ def dev_server(  # noqa: PLR0913 - what one can want of a server, all by keyword
             rest_api_key=secrets.rest_api_key,
             javascript_key=secrets.javascript_key,
             master_key=secrets.master_key,
-            service_public_key=secrets.service_public_key,
+            service_public_key=secrets.companion.service_public_key,
             virgil_app_id=secrets.virgil_app_id,
             database=Database(**answer["database"], password=secrets.database_password),
             process_id=process.process_id,
@@ -94,17 +95,6 @@ def dev_server(  # noqa: PLR0913 - what one can want of a server, all by keyword
             stop=stack.close,
             wait=process.wait,
         )
-
-
-def _cloud_code_folder() -> Path:
-    """Return the companion's folder: inside an installed package, or beside it in a checkout."""
-    package = Path(__file__).parent.parent
-    for folder in (package / "_cloud_code", package.parent / "cloud_code"):
-        if (folder / "main.js").is_file():
-            return folder
-    raise DevServerError(
-        "the cloud code is missing from this installation", hint="install encrypted-parse again"
-    )
 
 
 def _secret_settings(secrets: ServerSecrets) -> dict[str, Any]:
@@ -115,11 +105,5 @@ def _secret_settings(secrets: ServerSecrets) -> dict[str, Any]:
         "javascriptKey": secrets.javascript_key,
         "masterKey": secrets.master_key,
         "databasePassword": secrets.database_password,
-        "virgil": {
-            "VIRGIL_APP_ID": secrets.virgil_app_id,
-            "VIRGIL_APP_KEY_ID": secrets.virgil_app_key_id,
-            "VIRGIL_APP_KEY": secrets.virgil_app_key,
-            "VIRGIL_SERVICE_KEY": secrets.virgil_service_key,
-            "VIRGIL_BRAINKEY_SECRET": secrets.virgil_brainkey_secret,
-        },
+        "virgil": secrets.companion.environment(),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import secrets
@@ -12,12 +11,12 @@ from typing import NoReturn
 import attrs
 from attrs import field, frozen
 
+from encrypted_parse.companion import CompanionSecrets
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.errors import DevServerError, KeyFormatError, NotPicklableError
 
 FILE_NAME = "secrets.json"
 _KEY_BYTES = 16
-_SECRET_BYTES = 32
 _OWNER_ONLY = 0o600
 
 
@@ -39,23 +38,30 @@ class ServerSecrets:
     @classmethod
     def generate(cls) -> ServerSecrets:
         """Make fresh keys."""
+        companion = CompanionSecrets.generate()
         return cls(
             application_id=secrets.token_hex(_KEY_BYTES),
             rest_api_key=secrets.token_hex(_KEY_BYTES),
             javascript_key=secrets.token_hex(_KEY_BYTES),
             master_key=secrets.token_hex(_KEY_BYTES),
             database_password=secrets.token_hex(_KEY_BYTES),
-            virgil_app_id=secrets.token_hex(_KEY_BYTES),
-            virgil_app_key_id=secrets.token_hex(_KEY_BYTES),
-            virgil_app_key=PrivateKey.generate().to_base64(),
-            virgil_service_key=PrivateKey.generate().to_base64(),
-            virgil_brainkey_secret=base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode(),
+            virgil_app_id=companion.app_id,
+            virgil_app_key_id=companion.app_key_id,
+            virgil_app_key=companion.app_key,
+            virgil_service_key=companion.service_key,
+            virgil_brainkey_secret=companion.brainkey_secret,
         )
 
     @property
-    def service_public_key(self) -> str:
-        """What clients pin: the base64 public half of the key that signs cards."""
-        return PrivateKey.from_base64(self.virgil_service_key).public_key.to_base64()
+    def companion(self) -> CompanionSecrets:
+        """The companion's part of them."""
+        return CompanionSecrets(
+            app_id=self.virgil_app_id,
+            app_key_id=self.virgil_app_key_id,
+            app_key=self.virgil_app_key,
+            service_key=self.virgil_service_key,
+            brainkey_secret=self.virgil_brainkey_secret,
+        )
 
     def __reduce__(self) -> NoReturn:
         raise NotPicklableError("a server's keys are not written into pickles")

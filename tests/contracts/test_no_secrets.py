@@ -27,8 +27,10 @@ from encrypted_parse import (
 )
 from encrypted_parse.backup import KeyknoxClient, RecoveryCode
 from encrypted_parse.backup.archive import ArchivedKeys
+from encrypted_parse.companion import CompanionSecrets
 from encrypted_parse.crypto import EphemeralKey, KeyType, PrivateKey, PublicKey, der
 from encrypted_parse.crypto.imports import _Algorithm, _PrivateKeyInfo
+from encrypted_parse.deploy import DeployServer
 from encrypted_parse.devserver import Database, DevServer
 from encrypted_parse.devserver.secrets import ServerSecrets
 from encrypted_parse.directory import (
@@ -205,6 +207,8 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "ArchivedKeys": lambda _: ArchivedKeys((KEY,), None, None),
     "BatchOperation": lambda _: BatchOperation("POST", "/1/classes/Note", {"body": TEXT}),
     "Database": lambda _: _database(),
+    "CompanionSecrets": lambda _: CompanionSecrets("app", "key", TEXT, TEXT, TEXT),
+    "DeployServer": lambda _: DeployServer(_transport(), "app", TEXT),
     "DerivedPasswords": lambda _: DerivedPasswords(TEXT, TEXT),
     "DevServer": _dev_server,
     "EncryptedClient": lambda _: _client(),

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 import requests
 from npm_peer import E3KIT, NpmPeer, PeerRefusedError
+from servers.matrix import Server, run_project
 
 from encrypted_parse import EncryptedClient, MemoryKeystore, UserClient
 from encrypted_parse import virgil_crypto as vc
 from encrypted_parse.backup import RecoveryCode
+from encrypted_parse.deploy import write_companion
 from encrypted_parse.devserver import DevServer
 from encrypted_parse.e3kit import Health, derive_passwords
 from encrypted_parse.errors import (
@@ -41,6 +43,26 @@ MakeUser = Callable[..., UserClient]
 _NUMBERS = itertools.count()
 
 
+PROJECTS = ("7.5", "9.10")
+
+
+@pytest.fixture(
+    scope="module",
+    params=["dev", *(pytest.param(version, marks=pytest.mark.matrix) for version in PROJECTS)],
+)
+def server(
+    request: pytest.FixtureRequest, dev_server: DevServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DevServer | Server]:
+    """The local server, then a folder of `cloud init`, as it is, with Back4App's globals."""
+    if request.param == "dev":
+        yield dev_server
+        return
+    project = tmp_path_factory.mktemp("project")
+    write_companion(project)
+    with run_project(request.param, project, dev_server) as running:
+        yield running
+
+
 @pytest.fixture(scope="module")
 def e3kit() -> Iterator[NpmPeer]:
     """One Node with E3Kit for all tests of this file, stopped whatever happens."""
@@ -56,7 +78,7 @@ class Device:
     """One user's E3Kit in Node, with its own local storage."""
 
     def __init__(
-        self, e3kit: NpmPeer, server: DevServer, user: UserClient, folder: Path, url: str
+        self, e3kit: NpmPeer, server: DevServer | Server, user: UserClient, folder: Path, url: str
     ) -> None:
         self._peer = e3kit
         self.user_id = user.user_id
@@ -84,13 +106,13 @@ MakeDevice = Callable[..., Device]
 
 @pytest.fixture
 def make_device(
-    e3kit: NpmPeer, dev_server: DevServer, make_user: MakeUser, tmp_path: Path
+    e3kit: NpmPeer, server: DevServer | Server, make_user: MakeUser, tmp_path: Path
 ) -> MakeDevice:
     """Return a function that makes a device, for a fresh user or for one who has others."""
 
     def make(user: UserClient | None = None, *, registered: bool = True) -> Device:
         fresh = make_user(registered=False) if user is None else user
-        device = Device(e3kit, dev_server, fresh, tmp_path, dev_server.directory_url)
+        device = Device(e3kit, server, fresh, tmp_path, server.directory_url)
         if user is None and registered:
             device.ask("register")
         return device
@@ -107,7 +129,7 @@ def _python(app: EncryptedClient, device: Device) -> UserClient:
     return app.become(device.user.session_token)
 
 
-def _post(user: UserClient, server: DevServer, path: str, body: object) -> Any:
+def _post(user: UserClient, server: DevServer | Server, path: str, body: object) -> Any:
     """Call the companion as *user*."""
     token = user.parse.call_function("virgil-jwt")["token"]
     answer = requests.post(
@@ -417,7 +439,9 @@ def test_a_recovery_code_on_the_real_service(make_user: MakeUser, app: Encrypted
 # --- groups ---------------------------------------------------------------------------------
 
 
-def _ticket(member: UserClient, server: DevServer, initiator: Device, path: str, key: str) -> bytes:
+def _ticket(
+    member: UserClient, server: DevServer | Server, initiator: Device, path: str, key: str
+) -> bytes:
     """Fetch one ticket as a Python member: its copy, signed by the initiator."""
     place = {"root": "group-sessions", "path": path, "key": key, "identity": initiator.user_id}
     record = _post(member, server, "keyknox/v2/pull", place)
@@ -430,14 +454,14 @@ def _ticket(member: UserClient, server: DevServer, initiator: Device, path: str,
     )
 
 
-def _session(member: UserClient, server: DevServer, initiator: Device, group: str) -> Any:
+def _session(member: UserClient, server: DevServer | Server, initiator: Device, group: str) -> Any:
     path = vc.group_session_id(group).hex()
     place = {"root": "group-sessions", "path": path, "identity": initiator.user_id}
     keys = _post(member, server, "keyknox/v2/keys", place)
     return vc.import_group_session([_ticket(member, server, initiator, path, key) for key in keys])
 
 
-def test_groups(make_device: MakeDevice, make_user: MakeUser, dev_server: DevServer) -> None:
+def test_groups(make_device: MakeDevice, make_user: MakeUser, server: DevServer | Server) -> None:
     """Create, load, add, remove, re-add, update, delete, with a Python member reading along."""
     alice, bob, carol, dave = make_device(), make_device(), make_device(), make_user()
     group = f"lunch group {alice.user_id}"
@@ -449,7 +473,7 @@ def test_groups(make_device: MakeDevice, make_user: MakeUser, dev_server: DevSer
     decrypt = {"group": group, "from": alice.user_id}
     assert bob.ask("group_decrypt", text=first, **decrypt) == "hello"
 
-    session = _session(dave, dev_server, alice, group)
+    session = _session(dave, server, alice, group)
     alice_key = dave.e3kit.find_users([alice.user_id])[alice.user_id].public_key
     assert session.decrypt(base64.b64decode(first), alice_key) == b"hello"
     ours = base64.b64encode(session.encrypt(b"from python", dave.e3kit._own_key())).decode()
@@ -458,7 +482,7 @@ def test_groups(make_device: MakeDevice, make_user: MakeUser, dev_server: DevSer
 
     with pytest.raises(PeerRefusedError, match="GroupError"):
         carol.ask("load_group", group=group, initiator=alice.user_id)
-    assert _post(carol.user, dev_server, "keyknox/v2/keys", {"identity": alice.user_id}) == []
+    assert _post(carol.user, server, "keyknox/v2/keys", {"identity": alice.user_id}) == []
     alice.ask("add", group=group, member=carol.user_id)
     carol.ask("load_group", group=group, initiator=alice.user_id)
     assert carol.ask("group_decrypt", text=first, **decrypt) == "hello"  # older epochs are shared
@@ -476,7 +500,7 @@ def test_groups(make_device: MakeDevice, make_user: MakeUser, dev_server: DevSer
     assert carol.ask("group_decrypt", text=second, **decrypt) == "without bob"
     with pytest.raises(UnknownEpochError):
         session.decrypt(base64.b64decode(second), alice_key)
-    session = _session(dave, dev_server, alice, group)
+    session = _session(dave, server, alice, group)
     assert session.epochs == (0, 1)
     assert session.decrypt(base64.b64decode(second), alice_key) == b"without bob"
 
@@ -600,7 +624,7 @@ def test_a_group_after_its_initiators_rotation(
 
 
 def test_a_deleted_user_leaves_nothing(
-    make_device: MakeDevice, make_user: MakeUser, dev_server: DevServer
+    make_device: MakeDevice, make_user: MakeUser, server: DevServer | Server
 ) -> None:
     """Deleting the Parse user revokes the card and removes the backups."""
     alice, bob = make_device(), make_user()
@@ -608,17 +632,17 @@ def test_a_deleted_user_leaves_nothing(
     alice.ask("backup", password="secret", name="named")
     token = alice.user.parse.call_function("virgil-jwt")["token"]
     requests.delete(
-        f"{dev_server.url}/users/{alice.user_id}",
+        f"{server.url}/users/{alice.user_id}",
         headers={
-            "X-Parse-Application-Id": dev_server.application_id,
-            "X-Parse-Master-Key": dev_server.master_key,
+            "X-Parse-Application-Id": server.application_id,
+            "X-Parse-Master-Key": server.master_key,
         },
         timeout=20,
     ).raise_for_status()
     with pytest.raises(PeerRefusedError, match="UsersNotFoundError"):
         make_device(bob).ask("find", ids=[alice.user_id])
     backup = requests.get(
-        f"{dev_server.directory_url}/keyknox/v1",
+        f"{server.directory_url}/keyknox/v1",
         headers={"Authorization": f"Virgil {token}"},
         timeout=20,
     )

@@ -24,7 +24,7 @@ from typing import Any
 import pg8000.native
 import pytest
 from attrs import frozen
-from npm_peer import TESTS, install
+from npm_peer import QUIET, TESTS, install
 
 from encrypted_parse import virgil_crypto as vc
 from encrypted_parse.devserver import DevServer
@@ -139,6 +139,23 @@ def run_for_everything(name: str, local: DevServer) -> Iterator[Server]:
     version, _, kind = name.partition(" on ")
     database = mongodb() if kind == "mongodb" else postgres(local)
     with database as uri, run_server(version, uri, app_settings(None)) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def run_project(version: str, project: Path, local: DevServer) -> Iterator[Server]:
+    """Run a project's folder as Back4App does: npm packages installed, `Parse` and `app` global."""
+    node = find_node()
+    subprocess.run(
+        [node.executable, node.npm_script, "install", "--ignore-scripts", *QUIET],
+        cwd=project / "cloud",
+        check=True,
+        timeout=300,
+    )
+    with (
+        postgres(local) as uri,
+        run_server(version, uri, {**app_settings(None), "project": str(project)}) as server,
+    ):
         yield server
 
 

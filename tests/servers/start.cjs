@@ -28,9 +28,8 @@ async function start(settings) {
   // Files go below the working folder: without MongoDB there is no GridFS.
   const FilesAdapter = require('@parse/fs-files-adapter');
   const onPostgres = settings.databaseUri.startsWith('postgres');
-  const companion = module.require(settings.cloudCode);
-  const companionSettings = companion.loadSettings(settings.virgil);
   const app = express();
+  const cloudCode = settings.project ? deployedCode(settings, app) : installedCode(settings, require);
   const http = app.listen(0, LOOPBACK);
   await new Promise((resolve) => http.once('listening', resolve));
   const origin = `http://${LOOPBACK}:${http.address().port}`;
@@ -40,10 +39,7 @@ async function start(settings) {
     masterKey: settings.masterKey,
     databaseURI: settings.databaseUri,
     serverURL: `${origin}/parse`,
-    cloud: (Parse) => {
-      companion.installCloudFunctions(Parse, companionSettings);
-      if (settings.encryptedFields) companion.installGuard(Parse, settings.encryptedFields);
-    },
+    cloud: cloudCode.functions,
     allowClientClassCreation: true,
     ...(onPostgres && { filesAdapter: new FilesAdapter() }),
     idempotencyOptions: { paths: ['classes/.*'], ttl: 300 },
@@ -57,12 +53,40 @@ async function start(settings) {
   } else {
     app.use('/parse', server);
   }
-  const { bls12_381 } = require('@noble/curves/bls12-381');
-  app.use('/virgil', companion.virgilHandler(globalThis.Parse, companionSettings, { bls12_381 }));
+  cloudCode.mountRoutes(app);
   await ready(`${origin}/parse/health`);
-  // Without it the first requests make the classes, perhaps in two processes at once.
-  if (settings.prepare) await companion.prepare(globalThis.Parse);
+  await cloudCode.prepare();
   tellTests(`${JSON.stringify({ origin })}\n`);
+}
+
+/** The companion as an own server uses it. */
+function installedCode(settings, require) {
+  const companion = module.require(settings.cloudCode);
+  const companionSettings = companion.loadSettings(settings.virgil);
+  return {
+    functions: (Parse) => {
+      companion.installCloudFunctions(Parse, companionSettings);
+      if (settings.encryptedFields) companion.installGuard(Parse, settings.encryptedFields);
+    },
+    mountRoutes: (app) => {
+      const { bls12_381 } = require('@noble/curves/bls12-381');
+      app.use('/virgil', companion.virgilHandler(globalThis.Parse, companionSettings, { bls12_381 }));
+    },
+    // Without it the first requests make the classes, perhaps in two processes at once.
+    prepare: async () => { if (settings.prepare) await companion.prepare(globalThis.Parse); },
+  };
+}
+
+/** A project's folder as Back4App runs it: `Parse` and `app` are globals, secrets are variables. */
+function deployedCode(settings, app) {
+  const cloud = path.join(settings.project, 'cloud');
+  Object.assign(process.env, settings.virgil);
+  globalThis.app = app;
+  return {
+    functions: path.join(cloud, 'main.js'),
+    mountRoutes: () => { module.require(path.join(cloud, 'app.js')); },
+    prepare: async () => {},
+  };
 }
 
 async function ready(url) {

@@ -35,8 +35,8 @@ def test_keys_are_made_once_in_the_forms_that_the_server_takes(tmp_path: Path) -
     assert all(re.fullmatch("[0-9a-f]{32}", value) for value in hexadecimal)
     assert len(base64.b64decode(made.virgil_app_key)) == 48
     service = PrivateKey.from_base64(made.virgil_service_key)
-    assert made.service_public_key == service.public_key.to_base64()
-    assert len(base64.b64decode(made.service_public_key)) == 44
+    assert made.companion.service_public_key == service.public_key.to_base64()
+    assert len(base64.b64decode(made.companion.service_public_key)) == 44
     assert made.virgil_app_key != made.virgil_service_key
     assert load_or_create(tmp_path) == made
 

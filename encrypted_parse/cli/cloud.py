@@ -1,0 +1,379 @@
+"""``encrypted-parse cloud``: cloud code, from an empty folder to a running release."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import attrs
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from encrypted_parse.cli.objects import models_of
+from encrypted_parse.cli.output import progress_bar, say
+from encrypted_parse.cli.session import JsonOption, YesOption, read_secret, require_consent
+from encrypted_parse.companion import CompanionSecrets
+from encrypted_parse.deploy import (
+    BACK4APP,
+    DeployServer,
+    Level,
+    Plan,
+    Record,
+    examine,
+    plan,
+    read_folder,
+    roll_back,
+    write_companion,
+)
+from encrypted_parse.deploy import deploy as deploy_folder
+from encrypted_parse.errors import ConfigurationError, DeployError
+from encrypted_parse.parse import ParseApp, ParseClient
+from encrypted_parse.tools import export_guard_schema
+from encrypted_parse.transport import RequestsTransport, RetryingTransport
+
+cloud = typer.Typer(
+    help="Cloud code: write, compare, deploy, examine. Speaks Back4App's deploy protocol.",
+    no_args_is_help=True,
+)
+
+_DEPLOY_SECONDS = 300.0  # a release may wait for npm
+_MAX_TEXT_BYTES = 256 * 1024
+_MARKS = {
+    "added": "+",
+    "changed": "~",
+    "edited": "!",
+    "dropped": "-",
+    "foreign": "?",
+}
+_MEANINGS = {
+    "added": "new",
+    "changed": "changed here",
+    "edited": "changed on the server, not by this folder",
+    "dropped": "deployed from here, and not here any more: goes",
+    "foreign": "on the server, and not from here: stays",
+}
+_SIGNS = {Level.OK: "[green]ok[/]", Level.WARNING: "[yellow]look[/]", Level.FAILED: "[red]FAIL[/]"}
+
+FolderArgument = Annotated[
+    Path,
+    typer.Argument(metavar="[DIR]", help="The project: the folder above cloud/.", show_default="."),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; do nothing.")]
+ReplaceOption = Annotated[
+    bool,
+    typer.Option(
+        "--replace",
+        help="Make this folder the whole release: drop what it does not know, overwrite what "
+        "was changed on the server.",
+    ),
+]
+
+
+@cloud.command("init")
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder.")],
+    modules: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--models",
+            metavar="MODULE",
+            help="Guard the encrypted columns of this module's models; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Write the companion's cloud code into DIR/cloud, or bring it up to date.
+
+    Files of yours stay as they are: where main.js, app.js or package.json differ from ours, the
+    lines to add are printed. Run it again after an update of encrypted-parse.
+
+    encrypted-parse cloud init my-app --models app.models
+    """
+    fields = None
+    if modules:
+        models = [model for name in modules for model in models_of(name)]
+        fields = (json.dumps(export_guard_schema(models), indent=2) + "\n").encode("utf-8")
+    done = write_companion(folder, fields, dry_run=dry_run)
+    for text, paths in (
+        ("would write" if dry_run else "written", done.written),
+        ("would remove" if dry_run else "removed", done.removed),
+        ("yours, left as it is", done.yours),
+    ):
+        for path in paths:
+            typer.echo(f"{text}: {path}")
+    if not (done.written or done.removed):
+        typer.echo("everything is there already")
+    lines = {path: _OWN_FILES[path] for path in done.yours if path in _OWN_FILES}
+    for path, own in lines.items():
+        say(f"\nadd to {path}:\n\n{own}")
+
+
+_OWN_FILES = {
+    "cloud/main.js": """const companion = require('./lib/index.js');
+companion.installCloudFunctions(Parse, companion.loadSettings(process.env));
+companion.installGuard(Parse, require('./encrypted-fields.json'));""",
+    "cloud/app.js": """const companion = require('./lib/index.js');
+app.use('/virgil', companion.virgilHandler(Parse, companion.loadSettings(process.env)));""",
+    "cloud/package.json": '"dependencies": { "@noble/curves": "1.9.7" }',
+}
+
+
+@cloud.command("diff")
+def diff(
+    folder: FolderArgument = Path(),
+    text: Annotated[
+        bool, typer.Option("--text", help="Show what changed in text files, line by line.")
+    ] = False,
+) -> None:
+    """Compare this folder with what runs on the server. Nothing is changed.
+
+    Takes PARSE_APPLICATION_ID and PARSE_MASTER_KEY from the environment, or asks for them.
+    Files are compared by checksum. Exit status 1 if there is a difference.
+    """
+    server, files = _server(), _files(folder)
+    planned = plan(server, files, Record(folder))
+    _show_plan(planned)
+    if text:
+        for path in (*planned.changed, *planned.edited):
+            theirs = server.content(path, planned.release.files[path])
+            _show_text(path, theirs, files[path])
+    raise typer.Exit(0 if planned.is_empty(replace=True) else 1)
+
+
+@cloud.command("deploy")
+def deploy(
+    folder: FolderArgument = Path(),
+    description: Annotated[
+        str, typer.Option("--description", "-m", metavar="TEXT", help="What this release is.")
+    ] = "",
+    replace: ReplaceOption = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+) -> None:
+    """Make this folder the release that runs on the server.
+
+    Uploads what differs, then switches in one step. Files on the server that this folder does
+    not know are kept; files that somebody changed there stop it. --replace overrules both. If
+    the connection breaks, it says which release runs.
+
+    Takes PARSE_APPLICATION_ID and PARSE_MASTER_KEY from the environment, or asks for them.
+    """
+    server, files = _server(), _files(folder)
+    record = Record(folder)
+    planned = plan(server, files, record)
+    _show_plan(planned, replace=replace)
+    if planned.is_empty(replace=replace):
+        return
+    if dry_run:
+        say("nothing was deployed: --dry-run")
+        return
+    if not planned.edited or replace:
+        require_consent(f"Deploy to {server.application_id}", yes=yes)
+    with progress_bar("uploading") as advance:
+        done = deploy_folder(
+            server,
+            files,
+            planned,
+            record,
+            description=description,
+            replace=replace,
+            progress=advance,
+        )
+    typer.echo(f"{done.release} runs ({done.uploaded} files uploaded)")
+    if done.before:
+        say(f"back to the one before: encrypted-parse cloud rollback {done.before}")
+    say("look at it: encrypted-parse cloud doctor")
+
+
+@cloud.command("rollback")
+def rollback(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[RELEASE]", help="Such as v7.", show_default="the one before"),
+    ] = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+) -> None:
+    """Make an earlier release run again.
+
+    Only the files change: environment variables and data stay as they are.
+    """
+    server = _server()
+    running = server.current().name or "none"
+    wanted = name or "the one before"
+    if dry_run:
+        names = [one.name for one in server.history()]
+        if name is not None and name not in names:
+            raise DeployError(f"there is no release {name}")
+        typer.echo(f"{running} runs; would go back to {wanted}")
+        return
+    require_consent(f"Go back from {running} to {wanted}", yes=yes)
+    done = roll_back(server, name)
+    typer.echo(f"{done.release} runs")
+
+
+@cloud.command("releases")
+def releases(as_json: JsonOption = False) -> None:
+    """List all releases, oldest first, and which one runs."""
+    server = _server()
+    running = server.current().name
+    past = server.history()
+    if as_json:
+        lines = [{**attrs.asdict(one), "runs": one.name == running} for one in past]
+        typer.echo(json.dumps(lines, indent=2))
+        return
+    if not past:
+        typer.echo("nothing was ever deployed")
+        return
+    table = Table("release", "made", "description", "")
+    for one in past:
+        table.add_row(one.name, one.made_at, one.description, "runs" * (one.name == running))
+    Console(markup=False).print(table)
+
+
+@cloud.command("doctor")
+def doctor(
+    modules: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODULE]...",
+            help="Python modules that declare models: are all their columns guarded?",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Examine a running server: version, functions, services, clock, permissions, guard.
+
+    Takes PARSE_SERVER_URL, PARSE_APPLICATION_ID, VIRGIL_API_URL and VIRGIL_SERVICE_PUBLIC_KEY
+    from the environment, and PARSE_MASTER_KEY, or asks for it. Reads only. Exit status 1 if
+    something failed.
+
+    encrypted-parse cloud doctor app.models
+    """
+    models = [model for name in modules or () for model in models_of(name)]
+    transport = RetryingTransport(RequestsTransport())
+    app = ParseApp(
+        _variable("PARSE_SERVER_URL"),
+        _variable("PARSE_APPLICATION_ID"),
+        os.environ.get("PARSE_REST_API_KEY"),
+        master_key=_master_key(),
+    )
+    findings = examine(
+        ParseClient(app, transport),
+        transport,
+        directory_url=os.environ.get("VIRGIL_API_URL"),
+        service_public_key=os.environ.get("VIRGIL_SERVICE_PUBLIC_KEY"),
+        fields=export_guard_schema(models) if models else None,
+    )
+    if as_json:
+        lines = [{**attrs.asdict(one), "level": one.level.value} for one in findings]
+        typer.echo(json.dumps(lines, indent=2))
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        for one in findings:
+            console.print(f"{_SIGNS[one.level]}\t", end="")
+            console.print(f"{one.what}: {one.text}", markup=False)
+            if one.hint is not None:
+                console.print(f"\t  {one.hint}", style="dim", markup=False)
+    if any(one.level is Level.FAILED for one in findings):
+        raise typer.Exit(1)
+
+
+@cloud.command("secrets")
+def secrets(as_json: JsonOption = False) -> None:
+    """Make new secrets for the companion, and print them once, ready to paste.
+
+    On Back4App: Server Settings > Environment Variables. They are kept nowhere: store them in
+    your password manager. For a NEW app only: another VIRGIL_SERVICE_KEY makes all published
+    cards invalid, another VIRGIL_BRAINKEY_SECRET all backups by password.
+    """
+    made = CompanionSecrets.generate()
+    client = {"VIRGIL_SERVICE_PUBLIC_KEY": made.service_public_key}
+    if as_json:
+        typer.echo(json.dumps({"server": made.environment(), "client": client}, indent=2))
+        return
+    for name, value in made.environment().items():
+        typer.echo(f"{name}={value}")
+    say("\nThe lines above are the server's, and secret. Clients get this one, which is not:\n")
+    say(f"VIRGIL_SERVICE_PUBLIC_KEY={made.service_public_key}")
+
+
+def _server() -> DeployServer:
+    url = os.environ.get("BACK4APP_DEPLOY_URL") or BACK4APP
+    network = RequestsTransport(
+        read_timeout_seconds=_DEPLOY_SECONDS, total_timeout_seconds=_DEPLOY_SECONDS
+    )
+    application_id = _variable("PARSE_APPLICATION_ID")
+    return DeployServer(RetryingTransport(network), application_id, _master_key(), url)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    files = read_folder(folder)
+    key = os.environ.get("PARSE_MASTER_KEY", "").encode("utf-8")
+    found = [path for path, content in files.items() if key and key in content]
+    if found:
+        raise ConfigurationError(
+            f"{found[0]} holds the master key; it is not deployed",
+            hint="cloud code does not need it: pass {useMasterKey: true}",
+        )
+    return files
+
+
+def _master_key() -> str:
+    key = os.environ.get("PARSE_MASTER_KEY")
+    if key:
+        return key
+    if not sys.stdin.isatty():
+        raise ConfigurationError(
+            "the environment variable PARSE_MASTER_KEY is not set",
+            hint="the master key is in the dashboard: App Settings > Security & Keys",
+        )
+    return read_secret("Master key", "", None)
+
+
+def _variable(name: str) -> str:
+    value = os.environ.get(name)
+    if value:
+        return value
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"the environment variable {name} is not set")
+    return str(typer.prompt(name, err=True))
+
+
+def _show_plan(planned: Plan, *, replace: bool = False) -> None:
+    say(f"on the server: {planned.release.name or 'nothing was ever deployed'}")
+    meanings = dict(_MEANINGS)
+    if replace:
+        meanings["foreign"] = "on the server, and not from here: goes (--replace)"
+        meanings["edited"] = "changed on the server, not by this folder: overwritten (--replace)"
+    for group, mark in _MARKS.items():
+        for path in getattr(planned, group):
+            typer.echo(f"{mark} {path}  ({meanings[group]})")
+    if planned.is_empty(replace=replace):
+        say("nothing to deploy: the server has what this folder has")
+
+
+def _show_text(path: str, theirs: bytes, ours: bytes) -> None:
+    if max(len(theirs), len(ours)) > _MAX_TEXT_BYTES or b"\0" in theirs + ours:
+        typer.echo(f"{path}: not text, or too long to show")
+        return
+    here, there = (_printable(content).splitlines() for content in (ours, theirs))
+    lines = difflib.unified_diff(there, here, f"server/{path}", f"here/{path}", lineterm="")
+    for line in lines:
+        typer.echo(line)
+
+
+def _printable(content: bytes) -> str:
+    """Return text without what a terminal would obey: the server's files are not ours to trust."""
+    text = content.decode("utf-8", "replace")
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}"
+        for char in text
+    )

@@ -1,0 +1,172 @@
+"""Deploying and rolling back: one call takes effect; whatever happens, we say what runs then.
+
+Files are stored first, which changes nothing. Then one request makes the release. If its answer is
+lost, the service is asked what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from encrypted_parse.deploy.plan import Plan, make_plan
+from encrypted_parse.deploy.protocol import DeployServer
+from encrypted_parse.deploy.record import Record
+from encrypted_parse.deploy.release import Release, md5_of
+from encrypted_parse.errors import (
+    DeployConflictError,
+    DeployError,
+    EncryptedParseError,
+    MalformedResponseError,
+    TransportError,
+)
+
+
+@frozen
+class Deployed:
+    """What a deployment did.
+
+    Attributes:
+        before: The release that ran before; empty if there was none.
+        release: The release that runs now.
+        uploaded: How many files were stored.
+    """
+
+    before: str
+    release: str
+    uploaded: int
+
+
+def plan(server: DeployServer, folder: Mapping[str, bytes], record: Record) -> Plan:
+    """Compare a folder's content with what runs. Nothing is changed."""
+    app = server.application_id
+    return make_plan(folder, server.current(), lambda path: record.deployed(app, path))
+
+
+def deploy(  # noqa: PLR0913 - what one deployment depends on
+    server: DeployServer,
+    folder: Mapping[str, bytes],
+    planned: Plan,
+    record: Record,
+    *,
+    description: str = "",
+    replace: bool = False,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Deployed:
+    """Make *folder* the running release.
+
+    Files on the server that this folder does not know are kept, or with *replace* dropped.
+
+    Raises:
+        DeployConflictError: Files were changed on the server since, and *replace* is not given;
+            or another release was made meanwhile. Nothing is deployed.
+        DeployError: The service refused, or the connection broke; the message says what runs.
+    """
+    if planned.edited and not replace:
+        raise DeployConflictError(
+            f"changed on the server, not by this folder: {', '.join(planned.edited)}",
+            hint="look at `encrypted-parse cloud diff --text`; take the changes over, or deploy "
+            "with --replace",
+        )
+    before = planned.release
+    files = planned.kept(replace=replace)
+    try:
+        for done, path in enumerate(planned.to_upload(), start=1):
+            files[path] = server.store(path, folder[path])
+            if progress is not None:
+                progress(done, len(planned.to_upload()))
+        if server.current() != before:
+            raise DeployConflictError(
+                "somebody else made a release meanwhile; nothing was deployed",
+                hint="look at `encrypted-parse cloud releases`, then deploy again",
+            )
+    except DeployConflictError:
+        raise
+    except EncryptedParseError as error:
+        raise DeployError(f"{error}; {_still(before.name)}", hint=error.hint) from error
+    wanted = Release("", before.parse_version, files)
+    checksums = {path: md5_of(content) for path, content in folder.items()}
+    record.remember_deployed(server.application_id, checksums)
+    name = _switch(server, before, lambda: server.make_release(wanted, description))
+    running = _look(server, name)
+    if {path: one.md5 for path, one in running.files.items()} != {
+        path: one.md5 for path, one in files.items()
+    }:
+        raise DeployError(
+            f"release {running.name} runs, but its files are not those that were deployed",
+            hint="look at `encrypted-parse cloud diff` and `encrypted-parse cloud releases`",
+        )
+    return Deployed(before.name, running.name, len(planned.to_upload()))
+
+
+def roll_back(server: DeployServer, name: str | None = None) -> Deployed:
+    """Make an earlier release the running one: *name*, or the one before the present one.
+
+    Raises:
+        DeployError: There is no such release, it runs already, the service refused, or the
+            connection broke; the message says what runs.
+    """
+    before = server.current()
+    names = [one.name for one in server.history()]
+    target = _release_before(names, before.name) if name is None else name
+    if target not in names:
+        raise DeployError(
+            f"there is no release {target}", hint="`encrypted-parse cloud releases` lists them"
+        )
+    if target == before.name:
+        raise DeployError(f"release {target} runs already")
+    made = _switch(server, before, lambda: server.make_current(target))
+    running = _look(server, made)
+    return Deployed(before.name, running.name, 0)
+
+
+def _release_before(names: list[str], current: str) -> str:
+    place = names.index(current) if current in names else 0
+    if place == 0:
+        raise DeployError("there is no release before the present one")
+    return names[place - 1]
+
+
+def _switch(server: DeployServer, before: Release, request: Callable[[], str]) -> str:
+    """Send the one request that takes effect; if nobody knows whether it did, look."""
+    try:
+        return request()
+    except (TransportError, MalformedResponseError) as error:
+        try:
+            running = server.current()
+        except EncryptedParseError:
+            raise DeployError(
+                f"the connection broke; either {before.name or 'no release'} still runs, or the "
+                "new one",
+                hint="`encrypted-parse cloud releases` says which, once the service answers",
+            ) from error
+        if running != before:
+            return running.name
+        raise DeployError(
+            f"{error}; {_still(before.name)}",
+            hint="if the service is still at work on it, `encrypted-parse cloud releases` tells",
+        ) from error
+    except DeployError as error:
+        raise DeployError(f"{error}; {_still(before.name)}", hint=error.hint) from error
+
+
+def _look(server: DeployServer, name: str) -> Release:
+    """Return what runs, which has to be *name*."""
+    try:
+        running = server.current()
+    except TransportError as error:
+        raise DeployError(
+            f"release {name} was made, but could not be looked at: {error}",
+            hint="`encrypted-parse cloud releases` says what runs",
+        ) from error
+    if running.name != name:
+        raise DeployConflictError(
+            f"release {name} was made, but {running.name or 'none'} runs",
+            hint="somebody else deployed at the same time: `encrypted-parse cloud releases`",
+        )
+    return running
+
+
+def _still(name: str) -> str:
+    return f"{name} still runs" if name else "nothing was deployed"
