@@ -17,6 +17,20 @@ from encrypted_parse.testing import InMemoryApp
 _NUMBERS = itertools.count()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave named backups out where a whole project is tried: half a minute each, and no news."""
+    left_out = [
+        item
+        for item in items
+        if (call := getattr(item, "callspec", None)) is not None
+        and call.params.get("server", "dev") != "dev"
+        and call.params.get("name") is not None
+    ]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
 def dev_server() -> Iterator[DevServer]:
     """Start one real Parse Server, with every request logged, for all tests of the run."""

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from servers.deploy_service import APP, MASTER, DeployService, deploy_service, md5_of
 
+from encrypted_parse.devserver import DevServer
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 PROGRAM = "from encrypted_parse.cli.entry import main; main()"
 
@@ -363,3 +365,23 @@ def test_secrets(run: Run) -> None:
     as_json = json.loads(run("secrets", "--json").stdout)
     assert set(as_json["server"]) == set(lines)
     assert "VIRGIL_SERVICE_PUBLIC_KEY" in as_json["client"]
+
+
+def test_doctor(run: Run, dev_server: DevServer, tmp_path: Path) -> None:
+    """A real server is examined; a column that takes plaintext is found; nothing is written."""
+    variables = {**dev_server.environment(), "PARSE_MASTER_KEY": dev_server.master_key}
+    healthy = run("doctor", **variables)
+    assert "Parse Server: 9.10" in healthy.stdout
+    assert "VirgilCard: closed to clients" in healthy.stdout
+    assert dev_server.master_key not in healthy.stdout + healthy.stderr
+    (tmp_path / "models.py").write_text(
+        "from encrypted_parse import Model, encrypted, only_me\n"
+        "class Unguarded(Model):\n    text: str = encrypted(to=only_me())\n",
+        "utf-8",
+    )
+    found = run("doctor", "models", "--json", status=1, **variables)
+    [failed] = [one for one in json.loads(found.stdout) if one["level"] == "failed"]
+    assert failed["what"] == "Unguarded.text"
+    assert "plaintext is accepted" in failed["text"]
+    refused = run("doctor", status=1, **{**variables, "PARSE_MASTER_KEY": "wrong"})
+    assert "the master key is refused" in refused.stdout
