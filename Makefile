@@ -4,7 +4,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint bench vectors fuzz wheel clean
+.PHONY: help demo chat test test-all lint bench vectors fuzz wheel clean
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -27,13 +27,27 @@ help:  ## show this list
 demo: $(STAMP)  ## two users, one real local Parse Server, and what it gets to see
 	@$(BIN)/encrypted-parse demo
 
-test: $(STAMP)  ## the tests: Python's by pytest, then the cloud code's by Node
+chat: $(STAMP)  ## a chat in the browser: E3Kit's page and a Python bot on one local server
+	@$(BIN)/python examples/chat/run.py
+
+test: $(STAMP) browser  ## the tests: Python's by pytest, then the cloud code's by Node
 	@echo 'test: pytest, then node --test'
 	@$(BIN)/python -m pytest
 	@$(FIND_NODE); \
 	tests=$$(find cloud_code/test -type f \( -name '*.test.js' -o -name '*.test.mjs' \) | sort); \
 	test -n "$$tests" || { echo 'make: no *.test.js in cloud_code/test' >&2; exit 1; }; \
 	"$$node" --test $$tests
+
+# Without it, and without the right to install it, the test in a browser is skipped and says so.
+.PHONY: browser
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
+	|| command -v google-chrome >/dev/null || test "$$(id -u)" -ne 0 || ! command -v apt-get >/dev/null \
+	|| { \
+		echo 'set-up: apt-get install chromium'; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	}
 
 test-all: $(STAMP)  ## the long ones: load, kills, 10,000 requests, other Parse Servers
 	@echo 'test-all: pytest, what takes long'
@@ -47,7 +61,7 @@ lint: $(STAMP)  ## style, types, the plan of the imports, JavaScript syntax
 	@PATH="$(CURDIR)/$(BIN):$$PATH" lint-imports --no-logo >$(VENV)/lint-imports.log 2>&1 \
 	|| { cat $(VENV)/lint-imports.log >&2; exit 1; }
 	@$(FIND_NODE); \
-	find cloud_code encrypted_parse tests -name node_modules -prune -o \
+	find cloud_code encrypted_parse examples tests \( -name node_modules -o -name dist \) -prune -o \
 		-type f \( -name '*.js' -o -name '*.mjs' \) -print | sort \
 	| while IFS= read -r file; do "$$node" --check "$$file" || exit 1; done
 
@@ -71,6 +85,7 @@ wheel: $(STAMP)  ## build the wheel into dist/
 clean:  ## remove everything that these targets made here
 	@echo 'clean: .venv, builds, caches'
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf examples/chat/web/dist
 	@find encrypted_parse tests examples -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamp is written last, and holds the folder it was made in: a set-up that was interrupted,
