@@ -38,15 +38,18 @@ test: $(STAMP) browser  ## the tests: Python's by pytest, then the cloud code's 
 	test -n "$$tests" || { echo 'make: no *.test.js in cloud_code/test' >&2; exit 1; }; \
 	"$$node" --test $$tests
 
-# Without it, and without the right to install it, the test in a browser is skipped and says so.
+# For the chat's test. Without it, and without the right to install it, that test is skipped and
+# says so.
 .PHONY: browser
 browser:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
-	|| command -v google-chrome >/dev/null || test "$$(id -u)" -ne 0 || ! command -v apt-get >/dev/null \
+	|| command -v google-chrome >/dev/null \
+	|| test "$$(id -u)" -ne 0 || ! command -v apt-get >/dev/null \
 	|| { \
 		echo 'set-up: apt-get install chromium'; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-			apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+		apt-get update -qq; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium \
+			>/dev/null; \
 	}
 
 test-all: $(STAMP)  ## the long ones: load, kills, 10,000 requests, other Parse Servers
