@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from npm_peer import install
 from servers.deploy_service import APP, MASTER, DeployService, deploy_service, md5_of
+from servers.matrix import postgres
 
 from encrypted_parse.devserver import DevServer
+from encrypted_parse.devserver.node import find_node
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+SERVERS = Path(__file__).parents[1] / "servers"
 PROGRAM = "from encrypted_parse.cli.entry import main; main()"
 
 
@@ -385,3 +389,70 @@ def test_doctor(run: Run, dev_server: DevServer, tmp_path: Path) -> None:
     assert "plaintext is accepted" in failed["text"]
     refused = run("doctor", status=1, **{**variables, "PARSE_MASTER_KEY": "wrong"})
     assert "the master key is refused" in refused.stdout
+
+
+def test_back4apps_own_server(
+    run: Run, project: Path, dev_server: DevServer, tmp_path: Path
+) -> None:
+    """The same life of a release on Back4App's public server of the protocol."""
+    checkout = os.environ.get("PARSE_CLI_SERVER")
+    if checkout is None:
+        pytest.skip("PARSE_CLI_SERVER names no checkout of back4app/parse-cli-server")
+    node = find_node()
+    install(node, SERVERS / "5.6")
+    with postgres(dev_server) as uri:
+        process = subprocess.Popen(
+            [node.executable, SERVERS / "parse_cli_server.cjs"],
+            cwd=tmp_path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        settings = {
+            "checkout": checkout,
+            "packages": str(SERVERS / "5.6"),
+            "esbuild": str(SERVERS.parents[1] / "examples" / "chat" / "web"),
+            "databaseUri": uri,
+            "appId": APP,
+            "masterKey": MASTER,
+        }
+        try:
+            process.stdin.write(json.dumps(settings) + "\n")
+            process.stdin.flush()
+            url = json.loads(process.stdout.readline())["url"]
+            _live(run, project, url)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdin.close()
+            process.stdout.close()
+
+
+def _live(run: Run, project: Path, url: str) -> None:
+    def there(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        return run(*arguments, status=status, BACK4APP_DEPLOY_URL=url)
+
+    assert "v1 runs" in there("deploy", "app", "--yes", "-m", "first").stdout
+    there("diff", "app")
+    first = contents(project)
+    (project / "public").mkdir()
+    (project / "public" / "index.html").write_text("<p>Grüße", "utf-8")
+    (project / "cloud" / "main.js").write_text("// mine\n", "utf-8")
+    assert "+// mine" in there("diff", "app", "--text", status=1).stdout
+    assert "v2 runs" in there("deploy", "app", "--yes", "-m", "second").stdout
+    (project / "public" / "index.html").write_text("<p>new", "utf-8")
+    assert "-<p>Grüße" in there("diff", "app", "--text", status=1).stdout
+    listed = json.loads(there("releases", "--json").stdout)
+    assert [(one["name"], one["description"]) for one in listed] == [
+        ("v1", "first"),
+        ("v2", "second"),
+    ]
+    assert "v1 runs" in there("rollback", "--yes").stdout
+    (project / "public" / "index.html").unlink()
+    (project / "cloud" / "main.js").write_bytes(first["cloud/main.js"])
+    there("diff", "app")
+    assert "v2 runs" in there("rollback", "v2", "--yes").stdout
+    wrong = run("releases", status=1, BACK4APP_DEPLOY_URL=url, PARSE_MASTER_KEY="wrong")
+    assert "error:" in wrong.stderr
