@@ -136,7 +136,8 @@ def diff(
     Takes PARSE_APPLICATION_ID and PARSE_MASTER_KEY from the environment, or asks for them.
     Files are compared by checksum. Exit status 1 if there is a difference.
     """
-    server, files = _server(), _files(folder)
+    key = _master_key()
+    server, files = _server(key), _files(folder, key)
     planned = plan(server, files, Record(folder))
     _show_plan(planned)
     if text:
@@ -164,7 +165,8 @@ def deploy(
 
     Takes PARSE_APPLICATION_ID and PARSE_MASTER_KEY from the environment, or asks for them.
     """
-    server, files = _server(), _files(folder)
+    key = _master_key()
+    server, files = _server(key), _files(folder, key)
     record = Record(folder)
     planned = plan(server, files, record)
     _show_plan(planned, replace=replace)
@@ -204,7 +206,7 @@ def rollback(
 
     Only the files change: environment variables and data stay as they are.
     """
-    server = _server()
+    server = _server(_master_key())
     running = server.current().name or "none"
     wanted = name or "the one before"
     if dry_run:
@@ -221,7 +223,7 @@ def rollback(
 @cloud.command("releases")
 def releases(as_json: JsonOption = False) -> None:
     """List all releases, oldest first, and which one runs."""
-    server = _server()
+    server = _server(_master_key())
     running = server.current().name
     past = server.history()
     if as_json:
@@ -305,19 +307,19 @@ def secrets(as_json: JsonOption = False) -> None:
     say(f"VIRGIL_SERVICE_PUBLIC_KEY={made.service_public_key}")
 
 
-def _server() -> DeployServer:
+def _server(master_key: str) -> DeployServer:
     url = os.environ.get("BACK4APP_DEPLOY_URL") or BACK4APP
     network = RequestsTransport(
         read_timeout_seconds=_DEPLOY_SECONDS, total_timeout_seconds=_DEPLOY_SECONDS
     )
     application_id = _variable("PARSE_APPLICATION_ID")
-    return DeployServer(RetryingTransport(network), application_id, _master_key(), url)
+    return DeployServer(RetryingTransport(network), application_id, master_key, url)
 
 
-def _files(folder: Path) -> dict[str, bytes]:
+def _files(folder: Path, master_key: str) -> dict[str, bytes]:
     files = read_folder(folder)
-    key = os.environ.get("PARSE_MASTER_KEY", "").encode("utf-8")
-    found = [path for path, content in files.items() if key and key in content]
+    key = master_key.encode("utf-8")
+    found = [path for path, content in files.items() if key in content]
     if found:
         raise ConfigurationError(
             f"{found[0]} holds the master key; it is not deployed",

@@ -14,8 +14,11 @@ from npm_peer import install
 from servers.deploy_service import APP, MASTER, DeployService, deploy_service, md5_of
 from servers.matrix import postgres
 
+from encrypted_parse.deploy import DeployServer, Release, StoredFile
 from encrypted_parse.devserver import DevServer
 from encrypted_parse.devserver.node import find_node
+from encrypted_parse.errors import DeployError
+from encrypted_parse.transport import Repeat, RequestsTransport
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 SERVERS = Path(__file__).parents[1] / "servers"
@@ -208,6 +211,32 @@ def test_a_broken_deployment_leaves_the_old_release_or_the_new(  # noqa: PLR0913
     service.before = lambda _: None
     run("deploy", "app", "--yes")
     assert service.files() == contents(project)
+
+
+def test_the_service_of_these_tests_is_strict(service: DeployService) -> None:
+    """What a careless client would send is refused, and the old release stays."""
+    service.put({"cloud/main.js": b"// old"})
+    server = DeployServer(RequestsTransport(), APP, MASTER, service.url)
+    stored = server.store("cloud/main.js", b"// new")
+    current = server.current()
+    for files in (
+        {"cloud/main.js": StoredFile("0" * 32, stored.version)},
+        {"cloud/main.js": StoredFile(stored.md5, "99")},
+        {"cloud/main.js": stored, "cloud/gone.js": StoredFile("0" * 32, "1")},
+        {"public/main.js": stored},
+        {},
+    ):
+        with pytest.raises(DeployError):
+            server.make_release(Release("", None, files), "")
+    for body in ({"name": "x.js"}, {"name": "x.js", "content": "", "mode": 1}):
+        with pytest.raises(DeployError):
+            server._write("scripts", body, Repeat.NEVER)
+    wrong = DeployServer(RequestsTransport(), APP, "wrong", service.url)
+    with pytest.raises(DeployError, match="refused"):
+        wrong.store("cloud/main.js", b"")
+    assert server.current() == current
+    server.make_release(Release("", None, {"cloud/main.js": stored}), "")
+    assert service.files() == {"cloud/main.js": b"// new"}
 
 
 def test_when_nobody_knows(run: Run, service: DeployService, project: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 import requests
 import runnable_docs
 import yaml
+from npm_peer import QUIET
 from servers.deploy_service import APP, MASTER, deploy_service
 from servers.matrix import postgres
 from websockets.sync.client import connect
@@ -50,7 +51,7 @@ class Letter(Model, parse_class="OwnServerLetter"):
 def test_the_documented_commands(dev_server: DevServer, tmp_path: Path) -> None:
     """Every `sh` block, in order, in one shell, as typed; nothing that they print is a surprise."""
     blocks = re.findall(r"^```sh\n(.*?)^```$", DOCS.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "encrypted-parse"
     program.write_text(PROGRAM, "utf-8")
@@ -73,7 +74,9 @@ def test_the_documented_commands(dev_server: DevServer, tmp_path: Path) -> None:
             "BACK4APP_DEPLOY_URL": service.url,
         }
         doctor = [block for block in blocks if "cloud doctor" in block]
-        script = "set -eu\n" + "\n".join(block for block in blocks if block not in doctor)
+        newer = 'echo "// newer" >> my-app/cloud/lib/index.js\n'  # in place of an update of ours
+        typed = [newer * ("update" in block) + block for block in blocks if block not in doctor]
+        script = "\n".join(["set -eu", *typed])
         done = subprocess.run(
             ["sh", "-c", script],
             capture_output=True,
@@ -85,6 +88,9 @@ def test_the_documented_commands(dev_server: DevServer, tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         files = service.files()
+    assert "v3 runs" in done.stdout
+    assert "v3 runs; would go back" in done.stdout
+    assert done.stdout.rstrip().endswith("v2 runs")
     assert files["cloud/other.js"] == b"// theirs"
     assert files["cloud/main.js"] == main
     assert "Message" in json.loads(files["cloud/encrypted-fields.json"])["classes"]
@@ -242,6 +248,47 @@ def test_the_own_server(dev_server: DevServer, folder: Path, tmp_path: Path) -> 
         assert looked.returncode == 0, looked.stdout
         assert "FAIL" not in looked.stdout
         assert "OwnServerLetter.body: plaintext is refused" in looked.stdout
+
+
+@pytest.mark.long
+def test_the_own_server_with_its_own_packages(dev_server: DevServer, tmp_path: Path) -> None:
+    """What Dockerfile and docs say: `npm install`, then `node --env-file=.env index.js`."""
+    folder = tmp_path / "server"
+    shutil.copytree(SERVER, folder)
+    write_companion(folder)
+    node = find_node()
+    subprocess.run(
+        [node.executable, node.npm_script, "install", "--omit=dev", "--ignore-scripts", *QUIET],
+        check=True,
+        cwd=folder,
+        timeout=300,
+    )
+    with postgres(dev_server) as uri, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        names = ("PARSE_APPLICATION_ID", "PARSE_MASTER_KEY", "PARSE_REST_API_KEY")
+        lines = {
+            **dict.fromkeys(names, "own"),
+            **CompanionSecrets.generate().environment(),
+            "DATABASE_URI": uri,
+            "PORT": str(port),
+        }
+        text = "".join(f"{name}={value}\n" for name, value in lines.items())
+        (folder / ".env").write_text(text, "utf-8")
+        process = subprocess.Popen(
+            [node.executable, "--env-file=.env", "index.js"],
+            cwd=folder,
+            env={"PATH": os.environ["PATH"]},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+        )
+        try:
+            _wait_until_healthy(process, port)
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
 
 
 def test_a_variable_is_missing(folder: Path) -> None:

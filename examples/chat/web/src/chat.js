@@ -47,7 +47,15 @@ export class Chat {
     const { login, backup } = await derive(password);
     const user = await Parse.User.logIn(name, login);
     const ethree = await open(config);
-    if (!(await ethree.hasLocalPrivateKey())) await ethree.restorePrivateKey(backup);
+    if (!(await ethree.hasLocalPrivateKey())) {
+      try {
+        await ethree.restorePrivateKey(backup);
+      } catch (error) {
+        if (error.name !== 'PrivateKeyNoBackupError') throw error;
+        await ethree.register(); // signing up was interrupted before there were keys
+        await ethree.backupPrivateKey(backup);
+      }
+    }
     return new Chat(user, ethree);
   }
 
