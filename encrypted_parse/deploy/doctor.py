@@ -194,7 +194,7 @@ def _guard(guarded: Mapping[str, Any], fields: Mapping[str, Any] | None) -> Iter
             yield _warning(
                 what,
                 "no column is guarded",
-                "`encrypted-parse schema export MODULE > cloud/encrypted-fields.json`, and deploy",
+                "`encrypted-parse cloud init DIR --models MODULE` guards your models; then deploy",
             )
         return
     for class_name, columns in fields["classes"].items():
