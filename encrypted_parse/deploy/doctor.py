@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from encrypted_parse.errors import (
     EncryptedParseError,
@@ -33,6 +33,7 @@ _FUNCTIONS = ("virgil-jwt", "role-members")
 _NO_SESSION = 209
 _UNAUTHORIZED = 401
 _DEPLOY = "`encrypted-parse cloud deploy` deploys it"
+_MAX_CHARACTERS = 500
 _OPERATIONS = ("find", "get", "count", "create", "update", "delete", "addField")
 
 
@@ -44,13 +45,18 @@ class Level(enum.Enum):
     FAILED = "failed"
 
 
+def _printable(text: str) -> str:
+    """Return text without what a terminal would obey: parts of it are the server's."""
+    return "".join(char if char.isprintable() else "?" for char in text[:_MAX_CHARACTERS])
+
+
 @frozen
 class Finding:
     """One thing that was looked at."""
 
-    what: str
-    level: Level
-    text: str
+    what: str = field(converter=_printable)
+    level: Level = field()
+    text: str = field(converter=_printable)
     hint: str | None = None
 
 
@@ -168,7 +174,7 @@ def _companion(
         yield _warning(
             "backups by password",
             "off",
-            "set VIRGIL_BRAINKEY_SECRET: `encrypted-parse cloud secrets` makes one",
+            "set VIRGIL_BRAINKEY_SECRET alone, as `encrypted-parse cloud secrets` makes it",
         )
 
 
@@ -233,7 +239,8 @@ def _services(transport: Transport, directory_url: str | None) -> Finding:
 
 def _classes(parse: ParseClient, fields: Mapping[str, Any] | None) -> Iterator[Finding]:
     try:
-        schemas = {one["className"]: one for one in parse.call("GET", "schemas")["results"]}
+        rows = parse.call("GET", "schemas")["results"]
+        schemas = {str(row["className"]): _mapping(row) for row in rows}
     except (EncryptedParseError, KeyError, TypeError) as error:
         yield _failed("classes", f"their schemas cannot be read: {error}")
         return
@@ -241,7 +248,7 @@ def _classes(parse: ParseClient, fields: Mapping[str, Any] | None) -> Iterator[F
         if name not in schemas:
             yield _ok(name, "not made yet")
             continue
-        permissions = schemas[name].get("classLevelPermissions") or {}
+        permissions = _mapping(schemas[name].get("classLevelPermissions"))
         open_to = [one for one in _OPERATIONS if permissions.get(one, {"*": True})]
         if open_to:
             yield _failed(
@@ -261,19 +268,24 @@ def _encrypted_class(
     if schema is None:
         return
     for column in columns:
-        declared = (schema.get("fields") or {}).get(column) or {"type": "String"}
+        declared = _mapping(_mapping(schema.get("fields")).get(column, {"type": "String"}))
         if declared.get("type") != "String":
             yield _failed(
                 f"{name}.{column}",
                 f"the column is a {declared.get('type')}",
                 "an encrypted column is a String: give the field another name, or drop the column",
             )
-    if (schema.get("classLevelPermissions") or {}).get("addField", {}).get("*"):
+    permissions = _mapping(schema.get("classLevelPermissions"))
+    if _mapping(permissions.get("addField")).get("*"):
         yield _warning(
             name,
             "clients may add columns",
             "take the permission `addField` away once all columns are there",
         )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:  # noqa: ANN401 - whatever the server sent
+    return value if isinstance(value, Mapping) else {}
 
 
 def _ok(what: str, text: str) -> Finding:

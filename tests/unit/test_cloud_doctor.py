@@ -168,6 +168,17 @@ def test_settings_that_are_missing(
     assert says in look(changes, **changed)[what].text
 
 
+def test_a_server_that_speaks_to_the_terminal() -> None:
+    """Its text is printed without escapes; odd shapes are findings, not tracebacks."""
+    found = look(status(version="\x1b[2J\x07", node="20\x1b]0;x"))
+    assert all(one.text.isprintable() and one.what.isprintable() for one in found.values())
+    odd = [{"className": "VirgilCard", "classLevelPermissions": []}, {"className": ["x"]}]
+    letter = {"className": "DoctorLetter", "fields": [], "classLevelPermissions": {"addField": 1}}
+    found = look({"schemas": (200, {"results": [*odd, letter]})})
+    assert found["VirgilCard"].level is Level.FAILED
+    assert look({"schemas": (200, {"results": 1})})["classes"].level is Level.FAILED
+
+
 def test_an_unreachable_server() -> None:
     """One finding, not fourteen."""
     found = look({"serverInfo": (403, {"error": "unauthorized"})})
