@@ -27,6 +27,7 @@ from encrypted_parse.deploy import (
     examine,
     plan,
     read_folder,
+    release_before,
     roll_back,
     write_companion,
 )
@@ -208,15 +209,14 @@ def rollback(
     """
     server = _server(_master_key())
     running = server.current().name or "none"
-    wanted = name or "the one before"
+    wanted = release_before(server) if name is None else name
     if dry_run:
-        names = [one.name for one in server.history()]
-        if name is not None and name not in names:
-            raise DeployError(f"there is no release {name}")
+        if wanted not in [one.name for one in server.history()]:
+            raise DeployError(f"there is no release {wanted}")
         typer.echo(f"{running} runs; would go back to {wanted}")
         return
     require_consent(f"Go back from {running} to {wanted}", yes=yes)
-    done = roll_back(server, name)
+    done = roll_back(server, wanted)
     typer.echo(f"{done.release} runs")
 
 

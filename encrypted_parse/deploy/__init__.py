@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from encrypted_parse.deploy.deploying import Deployed, deploy, plan, roll_back
+from encrypted_parse.deploy.deploying import Deployed, deploy, plan, release_before, roll_back
 from encrypted_parse.deploy.doctor import Finding, Level, examine
 from encrypted_parse.deploy.folder import read_folder
 from encrypted_parse.deploy.plan import Plan
@@ -27,6 +27,7 @@ __all__ = [
     "examine",
     "plan",
     "read_folder",
+    "release_before",
     "roll_back",
     "write_companion",
 ]

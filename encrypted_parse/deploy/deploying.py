@@ -18,8 +18,6 @@ from encrypted_parse.errors import (
     DeployConflictError,
     DeployError,
     EncryptedParseError,
-    MalformedResponseError,
-    TransportError,
 )
 
 
@@ -100,69 +98,73 @@ def deploy(  # noqa: PLR0913 - what one deployment depends on
     return Deployed(before.name, running.name, len(planned.to_upload()))
 
 
-def roll_back(server: DeployServer, name: str | None = None) -> Deployed:
-    """Make an earlier release the running one: *name*, or the one before the present one.
+def release_before(server: DeployServer) -> str:
+    """Return the name of the release before the one that runs.
 
     Raises:
-        DeployError: There is no such release, it runs already, the service refused, or the
-            connection broke; the message says what runs.
+        DeployError: There is none.
     """
-    before = server.current()
-    names = [one.name for one in server.history()]
-    target = _release_before(names, before.name) if name is None else name
-    if target not in names:
-        raise DeployError(
-            f"there is no release {target}", hint="`encrypted-parse cloud releases` lists them"
-        )
-    if target == before.name:
-        raise DeployError(f"release {target} runs already")
-    made = _switch(server, before, lambda: server.make_current(target))
-    running = _look(server, made)
-    return Deployed(before.name, running.name, 0)
-
-
-def _release_before(names: list[str], current: str) -> str:
+    names, current = [one.name for one in server.history()], server.current().name
     place = names.index(current) if current in names else 0
     if place == 0:
         raise DeployError("there is no release before the present one")
     return names[place - 1]
 
 
+def roll_back(server: DeployServer, name: str) -> Deployed:
+    """Make an earlier release the running one.
+
+    Raises:
+        DeployError: There is no such release, it runs already, the service refused, or the
+            connection broke; the message says what runs.
+    """
+    before = server.current()
+    if name not in [one.name for one in server.history()]:
+        raise DeployError(
+            f"there is no release {name}", hint="`encrypted-parse cloud releases` lists them"
+        )
+    if name == before.name:
+        raise DeployError(f"release {name} runs already")
+    _switch(server, before, lambda: server.make_current(name))
+    return Deployed(before.name, _look(server, name).name, 0)
+
+
 def _switch(server: DeployServer, before: Release, request: Callable[[], str]) -> str:
-    """Send the one request that takes effect; if nobody knows whether it did, look."""
+    """Send the one request that takes effect; after any failure, look whether it did.
+
+    A refusal too can come from a proxy, after the service has done what it was asked.
+    """
     try:
         return request()
-    except (TransportError, MalformedResponseError) as error:
+    except EncryptedParseError as error:
         try:
             running = server.current()
         except EncryptedParseError:
             raise DeployError(
-                f"the connection broke; either {before.name or 'no release'} still runs, or the "
-                "new one",
+                f"{error}; either {before.name or 'no release'} still runs, or the new one",
                 hint="`encrypted-parse cloud releases` says which, once the service answers",
             ) from error
         if running != before:
             return running.name
         raise DeployError(
             f"{error}; {_still(before.name)}",
-            hint="if the service is still at work on it, `encrypted-parse cloud releases` tells",
+            hint=error.hint
+            or "if the service is still at work on it, `encrypted-parse cloud releases` tells",
         ) from error
-    except DeployError as error:
-        raise DeployError(f"{error}; {_still(before.name)}", hint=error.hint) from error
 
 
 def _look(server: DeployServer, name: str) -> Release:
     """Return what runs, which has to be *name*."""
     try:
         running = server.current()
-    except TransportError as error:
+    except EncryptedParseError as error:
         raise DeployError(
-            f"release {name} was made, but could not be looked at: {error}",
+            f"release {name} should run, but could not be looked at: {error}",
             hint="`encrypted-parse cloud releases` says what runs",
         ) from error
     if running.name != name:
         raise DeployConflictError(
-            f"release {name} was made, but {running.name or 'none'} runs",
+            f"release {name} was to run, but {running.name or 'none'} runs",
             hint="somebody else deployed at the same time: `encrypted-parse cloud releases`",
         )
     return running

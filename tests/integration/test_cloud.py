@@ -192,6 +192,7 @@ def test_what_somebody_edited_is_not_overwritten(
         ("drop first", "POST deploy", "old", "v1 still runs"),
         ("drop after", "POST deploy", "new", "v2 runs"),
         ("garbage", "POST deploy", "new", "v2 runs"),
+        ("gateway after", "POST deploy", "new", "v2 runs"),
         ("500", "POST deploy", "old", "v1 still runs"),
         ("400", "POST deploy", "old", "v1 still runs"),
         ("403", "POST deploy", "old", "v1 still runs"),
@@ -271,6 +272,34 @@ def test_two_who_deploy_at_once(run: Run, service: DeployService, project: Path)
     refused = run("deploy", "app", "--yes", status=1)
     assert "somebody else made a release" in refused.stderr
     assert service.files() == {"cloud/main.js": b"theirs"}
+
+
+@pytest.mark.parametrize("fault", ["drop after", "gateway after", "garbage", "drop first", "500"])
+def test_a_broken_way_back(run: Run, service: DeployService, fault: str) -> None:
+    """The old release or the new one runs, and the command says which."""
+    service.put({"cloud/main.js": b"1"})
+    service.put({"cloud/main.js": b"2"})
+    service.before = lambda request: fault if request == "POST deploy" else None
+    went = fault in {"drop after", "gateway after", "garbage"}
+    done = run("rollback", "--yes", status=0 if went else 1)
+    assert service.running == (0 if went else 1)
+    assert ("v1 runs" if went else "v2 still runs") in done.stdout + done.stderr
+
+
+def test_another_release_during_a_way_back(run: Run, service: DeployService) -> None:
+    """What somebody else made meanwhile is not taken for what was asked for."""
+    service.put({"cloud/main.js": b"1"})
+    service.put({"cloud/main.js": b"2"})
+
+    def fault(request: str) -> str | None:
+        if request == "POST deploy":
+            service.put({"cloud/main.js": b"3"})
+            return "drop first"
+        return None
+
+    service.before = fault
+    refused = run("rollback", "--yes", status=1)
+    assert "release v1 was to run, but v3 runs" in refused.stderr
 
 
 def test_wrong_keys(run: Run, project: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -30,6 +31,7 @@ from encrypted_parse.deploy import write_companion
 from encrypted_parse.devserver import DevServer
 from encrypted_parse.devserver.install import cache_folder, install_packages
 from encrypted_parse.devserver.node import find_node
+from encrypted_parse.testing import InMemoryApp
 from encrypted_parse.tools import export_guard_schema
 
 ROOT = Path(__file__).parents[2]
@@ -130,6 +132,30 @@ def test_the_documented_program(
     (tmp_path / "deploy.md").write_text(text, "utf-8")
     runnable_docs.run(tmp_path / "deploy.md", {}, monkeypatch)
     assert "Hello from Python" in capsys.readouterr().out
+
+
+def test_what_encryption_costs() -> None:
+    """The requests and characters that the page names for a plan's limits."""
+    app = InMemoryApp()
+    alice, bob, carol = (app.make_user() for _ in range(3))
+    before = len(app.requests)
+    dave = app.make_user()
+    assert len(app.requests) - before == 1 + 3  # sign-up, registration
+    sizes = []
+    for readers in ((), (bob,), (bob, carol), (bob, carol, dave)):
+        letter = Letter(sender_id=alice.user_id, body="hello")
+        for reader in readers:
+            letter.acl.allow_read(reader.user_id)
+        alice.save(letter)
+        [row] = [
+            row for row in app.parse.rows("OwnServerLetter") if row["objectId"] == letter.object_id
+        ]
+        sizes.append(len(row["body"]))
+    assert 880 <= sizes[0] <= 940
+    assert all(330 <= more - less <= 350 for less, more in itertools.pairwise(sizes))
+    before = len(app.requests)
+    alice.save(Letter(sender_id=alice.user_id, body="hello"))
+    assert len(app.requests) - before == 1
 
 
 # --- the own server -------------------------------------------------------------------------

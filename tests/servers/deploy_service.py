@@ -201,6 +201,8 @@ def deploy_service() -> Iterator[DeployService]:
                 answer, status = service.answer(self.command, self.path, headers, body), 200
             except RefusedError as refused:
                 answer, status = {"error": str(refused)}, refused.status
+            if fault == "gateway after":
+                answer, status = {"error": "bad gateway"}, 502
             if fault == "drop after":
                 self._drop()
                 return
