@@ -15,6 +15,8 @@ class MemoryTrustStore:
         self._lock = threading.Lock()
         self._pins: dict[tuple[str, str], Pin] = {}
         self._epochs: dict[tuple[str, str, str], int] = {}
+        self._counters: dict[tuple[str, str], int] = {}
+        self._logins: dict[tuple[str, str], str] = {}
 
     def find(self, owner: str, user_ids: Collection[str]) -> dict[str, Pin]:
         """See `TrustStore.find`."""
@@ -36,6 +38,34 @@ class MemoryTrustStore:
         """See `TrustStore.save_epoch`."""
         with self._lock:
             self._epochs[owner, initiator, group_id] = epoch
+
+    def find_counter(self, owner: str, record: str) -> int:
+        """See `TrustStore.find_counter`."""
+        with self._lock:
+            return self._counters.get((owner, record), -1)
+
+    def raise_counter(self, owner: str, record: str, counter: int) -> None:
+        """See `TrustStore.raise_counter`."""
+        with self._lock:
+            self._counters[owner, record] = max(counter, self._counters.get((owner, record), -1))
+
+    def forget_counter(self, owner: str, record: str) -> None:
+        """See `TrustStore.forget_counter`."""
+        with self._lock:
+            self._counters.pop((owner, record), None)
+
+    def find_login(self, application_id: str, username: str) -> str | None:
+        """See `TrustStore.find_login`."""
+        with self._lock:
+            return self._logins.get((application_id, username))
+
+    def save_login(
+        self, application_id: str, username: str, user_id: str, *, replacing: str | None
+    ) -> None:
+        """See `TrustStore.save_login`."""
+        with self._lock:
+            if self._logins.get((application_id, username)) == replacing:
+                self._logins[application_id, username] = user_id
 
     def __repr__(self) -> str:
         return f"<MemoryTrustStore of {len(self._pins)} pins>"

@@ -96,3 +96,23 @@ class TrustStore(Protocol):
 
     def save_epoch(self, owner: str, initiator: str, group_id: str, epoch: int) -> None:
         """Remember the newest epoch of a group."""
+
+    def find_counter(self, owner: str, record: str) -> int:
+        """Return the highest counter of a record that was seen; -1 if there is none."""
+
+    def raise_counter(self, owner: str, record: str, counter: int) -> None:
+        """Remember *counter* if it is higher than what is remembered; never goes back."""
+
+    def forget_counter(self, owner: str, record: str) -> None:
+        """Forget a record's counter: a person said that it may begin anew."""
+
+    def find_login(self, application_id: str, username: str) -> str | None:
+        """Return the user id that this user name of the app was answered with; None if none."""
+
+    def save_login(
+        self, application_id: str, username: str, user_id: str, *, replacing: str | None
+    ) -> None:
+        """Remember a user name's user id in place of *replacing*, or of none.
+
+        What somebody changed meanwhile is left as it is: look again.
+        """

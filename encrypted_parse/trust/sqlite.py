@@ -18,7 +18,7 @@ from encrypted_parse.crypto import PublicKey
 from encrypted_parse.errors import KeyFormatError, TrustStoreError
 from encrypted_parse.trust.pins import Pin, PinLevel, PinnedCard
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 10.0
 _AT_ONCE = 500  # parameters of one statement; SQLite takes at least 999
 _SCHEMA = """
@@ -29,6 +29,14 @@ _SCHEMA = """
     CREATE TABLE epochs (
         owner TEXT NOT NULL, initiator TEXT NOT NULL, group_id TEXT NOT NULL,
         epoch INTEGER NOT NULL, PRIMARY KEY (owner, initiator, group_id)
+    ) WITHOUT ROWID;
+    CREATE TABLE counters (
+        owner TEXT NOT NULL, record TEXT NOT NULL, counter INTEGER NOT NULL,
+        PRIMARY KEY (owner, record)
+    ) WITHOUT ROWID;
+    CREATE TABLE logins (
+        application_id TEXT NOT NULL, username TEXT NOT NULL, user_id TEXT NOT NULL,
+        PRIMARY KEY (application_id, username)
     ) WITHOUT ROWID;
 """
 
@@ -82,6 +90,51 @@ class SqliteTrustStore:
                 "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?)",
                 (owner, initiator, group_id, epoch),
             )
+
+    def find_counter(self, owner: str, record: str) -> int:
+        """See `TrustStore.find_counter`."""
+        query = "SELECT counter FROM counters WHERE owner = ? AND record = ?"
+        with self._opened() as database:
+            row = database.execute(query, (owner, record)).fetchone()
+        return -1 if row is None else int(row[0])
+
+    def raise_counter(self, owner: str, record: str, counter: int) -> None:
+        """See `TrustStore.raise_counter`."""
+        with self._opened() as database:
+            database.execute(
+                "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT (owner, record)"
+                " DO UPDATE SET counter = max(counter, excluded.counter)",
+                (owner, record, counter),
+            )
+
+    def forget_counter(self, owner: str, record: str) -> None:
+        """See `TrustStore.forget_counter`."""
+        with self._opened() as database:
+            database.execute("DELETE FROM counters WHERE owner = ? AND record = ?", (owner, record))
+
+    def find_login(self, application_id: str, username: str) -> str | None:
+        """See `TrustStore.find_login`."""
+        query = "SELECT user_id FROM logins WHERE application_id = ? AND username = ?"
+        with self._opened() as database:
+            row = database.execute(query, (application_id, username)).fetchone()
+        return None if row is None else str(row[0])
+
+    def save_login(
+        self, application_id: str, username: str, user_id: str, *, replacing: str | None
+    ) -> None:
+        """See `TrustStore.save_login`."""
+        with self._opened() as database:
+            if replacing is None:
+                database.execute(
+                    "INSERT OR IGNORE INTO logins VALUES (?, ?, ?)",
+                    (application_id, username, user_id),
+                )
+            else:
+                database.execute(
+                    "UPDATE logins SET user_id = ?"
+                    " WHERE application_id = ? AND username = ? AND user_id = ?",
+                    (user_id, application_id, username, replacing),
+                )
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
