@@ -27,7 +27,12 @@ from encrypted_parse.keystore import (
     keystore_from_env,
 )
 from encrypted_parse.parse import ParseApp, ParseClient, UserSession
-from encrypted_parse.transport import RequestsTransport, RetryingTransport, Transport
+from encrypted_parse.transport import (
+    RequestsTransport,
+    RetryingTransport,
+    Transport,
+    check_url,
+)
 from encrypted_parse.trust import (
     MemoryTrustStore,
     SqliteTrustStore,
@@ -58,8 +63,8 @@ class EncryptedClient:
         trust_policy: What is done about users whose key changed: see `TrustPolicy`.
         server_deduplicates: The server has `idempotencyOptions` for ``classes/.*``, so that a
             create whose answer was lost may be repeated.
-        allow_insecure_http: Allow ``http://`` to other machines. Never in production: it gives
-            session tokens to the network.
+        allow_insecure_http: Allow ``http://`` to other machines, for both addresses. Never in
+            production: it gives session tokens and directory tokens to the network.
 
     Raises:
         ConfigurationError: An address or key cannot be right.
@@ -94,7 +99,9 @@ class EncryptedClient:
             server_deduplicates=server_deduplicates,
             allow_insecure_http=allow_insecure_http,
         )
-        self._directory_url = directory_url
+        self._directory_url = check_url(
+            directory_url, allow_insecure_http=allow_insecure_http, whose="directory"
+        )
         self._service_key = PublicKey.from_base64(service_public_key)
         self._transport = transport or RetryingTransport(RequestsTransport())
         self._parse = ParseClient(self._app, self._transport)
@@ -190,10 +197,17 @@ class EncryptedClient:
     def _user(self, session: UserSession) -> UserClient:
         parse = self._parse.with_session(session.session_token)
         tokens = TokenProvider(lambda: _fetch_token(parse))
+        insecure = self._app.allow_insecure_http
         client = DirectoryClient(
-            self._directory_url, self._transport, tokens, service_key=self._service_key
+            self._directory_url,
+            self._transport,
+            tokens,
+            service_key=self._service_key,
+            allow_insecure_http=insecure,
         )
-        service = ServiceClient(self._directory_url, self._transport, tokens)
+        service = ServiceClient(
+            self._directory_url, self._transport, tokens, allow_insecure_http=insecure
+        )
         directory = CachingDirectory(client)
         keeper = TrustKeeper(session.user_id, self._trust_store, self._trust_policy)
         e3kit = E3Kit(session.user_id, directory, self._keystore, service=service, trust=keeper)

@@ -14,6 +14,7 @@ from typing import Any
 from attrs import field, frozen
 
 from encrypted_parse.errors import (
+    ConfigurationError,
     EncryptedParseError,
     MalformedResponseError,
     ParseServerError,
@@ -21,7 +22,7 @@ from encrypted_parse.errors import (
     TransportError,
 )
 from encrypted_parse.parse import ParseClient
-from encrypted_parse.transport import HttpRequest, Repeat, Transport
+from encrypted_parse.transport import HttpRequest, Repeat, Transport, check_url
 
 OLDEST, NEWEST = (5, 6), (9, 10)
 OLDEST_NODE = 18
@@ -222,7 +223,10 @@ def _services(transport: Transport, directory_url: str | None) -> Finding:
     what = "services"
     if directory_url is None:
         return _failed(what, "VIRGIL_API_URL is not set", "where is app.js served?")
-    url = f"{directory_url.rstrip('/')}/card/v5/{'0' * 64}"
+    try:
+        url = f"{check_url(directory_url, whose='directory')}/card/v5/{'0' * 64}"
+    except ConfigurationError as error:
+        return _failed(what, str(error), "correct VIRGIL_API_URL")
     try:
         answer = transport.send(HttpRequest("GET", url, repeat=Repeat.SAFE))
         body = answer.json()

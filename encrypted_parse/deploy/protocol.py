@@ -19,8 +19,7 @@ from attrs import frozen
 
 from encrypted_parse.deploy.release import Release, StoredFile, is_plain, md5_of
 from encrypted_parse.errors import DeployError, MalformedResponseError, NotPicklableError
-from encrypted_parse.parse import check_url
-from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transport
+from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transport, check_url
 
 BACK4APP = "https://parsecli.back4app.com"
 _ENDPOINTS = {"cloud": "scripts", "public": "hosted_files"}
@@ -51,7 +50,7 @@ class DeployServer:
         self, transport: Transport, application_id: str, master_key: str, url: str = BACK4APP
     ) -> None:
         self.application_id = application_id
-        self._url = check_url(url)
+        self._url = check_url(url, whose="deploy service")
         self._transport = transport
         self._headers = {
             "X-Parse-Application-Id": application_id,

@@ -21,7 +21,11 @@ SEARCH_USERS = 50  # section 8
 
 
 class DirectoryClient:
-    """Every answer is verified before it is returned. Nothing is cached here."""
+    """Every answer is verified before it is returned. Nothing is cached here.
+
+    Raises:
+        ConfigurationError: As `ServiceClient`.
+    """
 
     def __init__(
         self,
@@ -30,8 +34,11 @@ class DirectoryClient:
         tokens: TokenProvider,
         *,
         service_key: PublicKey | None,
+        allow_insecure_http: bool = False,
     ) -> None:
-        self._service = ServiceClient(url, transport, tokens)
+        self._service = ServiceClient(
+            url, transport, tokens, allow_insecure_http=allow_insecure_http
+        )
         self._service_key = service_key
 
     def publish(self, raw: Mapping[str, Any]) -> Card:

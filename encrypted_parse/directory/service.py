@@ -15,7 +15,7 @@ from encrypted_parse.errors import (
     NotPicklableError,
     TokenError,
 )
-from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transport
+from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transport, check_url
 
 MAX_MESSAGE_CHARACTERS = 300
 _AGENT = f"encrypted_parse;python;{platform.system()}/{platform.machine()};{__version__}"
@@ -25,10 +25,21 @@ _TOKEN_EXPIRED = 20304
 
 
 class ServiceClient:
-    """Sends requests with the token's authority; a refused token is replaced once."""
+    """Sends requests with the token's authority; a refused token is replaced once.
 
-    def __init__(self, url: str, transport: Transport, tokens: TokenProvider) -> None:
-        self._url = url.rstrip("/")
+    Raises:
+        ConfigurationError: *url* would give tokens to the network, or is no address: `check_url`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        transport: Transport,
+        tokens: TokenProvider,
+        *,
+        allow_insecure_http: bool = False,
+    ) -> None:
+        self._url = check_url(url, allow_insecure_http=allow_insecure_http, whose="directory")
         self._transport = transport
         self._tokens = tokens
 

@@ -12,9 +12,11 @@ from typing import Any, NoReturn
 from attrs import field, frozen
 
 from encrypted_parse.errors import NotPicklableError, TokenError
+from encrypted_parse.transport import is_header_value
 
 EXPIRY_MARGIN_SECONDS = 30
 MAX_TOKEN_CHARACTERS = 8192
+MAX_EXPIRY = 2**53 - 1  # what a number of JSON can say exactly; far beyond what a clock can
 _PARTS = 3
 _SUBJECT_PREFIX = "identity-"
 
@@ -42,7 +44,8 @@ class Token:
                 isinstance(subject, str)
                 and subject.startswith(_SUBJECT_PREFIX)
                 and isinstance(expires_at, int)
-                and text.isprintable()
+                and 0 <= expires_at <= MAX_EXPIRY
+                and is_header_value(text)
                 and " " not in text
             ):
                 return cls(text, subject.removeprefix(_SUBJECT_PREFIX), expires_at)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from encrypted_parse.parse.app import ParseApp, UserSession, check_url
+from encrypted_parse.parse.app import ParseApp, UserSession
 from encrypted_parse.parse.batch import BatchOperation, BatchResult
 from encrypted_parse.parse.client import ParseClient
 
-__all__ = ["BatchOperation", "BatchResult", "ParseApp", "ParseClient", "UserSession", "check_url"]
+__all__ = ["BatchOperation", "BatchResult", "ParseApp", "ParseClient", "UserSession"]

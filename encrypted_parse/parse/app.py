@@ -8,8 +8,7 @@ from typing import NoReturn
 from attrs import field, frozen
 
 from encrypted_parse.errors import ConfigurationError, NotPicklableError
-
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+from encrypted_parse.transport import check_url, is_header_value
 
 
 @frozen
@@ -47,8 +46,10 @@ class ParseApp:
             ("key", self.rest_api_key),
             ("master key", self.master_key),
         ):
-            if value is not None and not (value and value.isascii() and value.isprintable()):
-                raise ConfigurationError(f"the {name} is empty or not printable ASCII")
+            if value is not None and not (value and is_header_value(value)):
+                raise ConfigurationError(
+                    f"the {name} is empty, begins or ends with a space, or is not printable ASCII"
+                )
 
     @property
     def path(self) -> str:
@@ -66,28 +67,3 @@ class UserSession:
 
     def __reduce__(self) -> NoReturn:
         raise NotPicklableError("a session is not written into pickles")
-
-
-def check_url(url: str, *, allow_insecure_http: bool = False) -> str:
-    """Return *url* without a trailing slash.
-
-    Raises:
-        ConfigurationError: Not an http(s) address, one with user, query or fragment, or plain
-            ``http://`` to another machine.
-    """
-    try:
-        parts = urllib.parse.urlsplit(url)
-        host = parts.hostname
-        _ = parts.port
-    except ValueError as error:
-        raise ConfigurationError("the server's address cannot be parsed") from error
-    if parts.scheme not in ("http", "https") or not host:
-        raise ConfigurationError("the server's address begins with https://HOST")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigurationError("the server's address has no user, query or fragment")
-    if parts.scheme == "http" and host not in _LOOPBACK and not allow_insecure_http:
-        raise ConfigurationError(
-            "http:// would give session tokens to the network",
-            hint="use https://, or pass allow_insecure_http=True for a test network",
-        )
-    return url.rstrip("/")

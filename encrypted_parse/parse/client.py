@@ -30,7 +30,7 @@ from encrypted_parse.parse.batch import (
 )
 from encrypted_parse.parse.names import quote_object_id
 from encrypted_parse.parse.sending import RestClient, class_path
-from encrypted_parse.transport import HttpRequest, Repeat
+from encrypted_parse.transport import HttpRequest, Repeat, is_header_value
 
 _DELETE = {"__op": "Delete"}
 _OK = 200
@@ -61,6 +61,7 @@ class ParseClient(RestClient):
         """Log a user in. The password travels in the body, never in an address.
 
         Raises:
+            InvalidValueError: Name or password holds a lone surrogate, which has no UTF-8.
             ObjectNotFoundError: Wrong name or password; Parse does not say which.
         """
         body = {"username": username, "password": password}
@@ -75,6 +76,7 @@ class ParseClient(RestClient):
         """Return the session of a token that exists already.
 
         Raises:
+            InvalidValueError: No header can hold the token.
             SessionExpiredError: The token is not valid any more.
         """
         answer = read_object(self.with_session(session_token)._read("users/me"))  # noqa: SLF001 - our own
@@ -313,6 +315,7 @@ def _is_plain_set(fields: Mapping[str, Any]) -> bool:
 
 def _session(answer: Mapping[str, Any]) -> UserSession:
     parts = [answer.get(name) for name in ("objectId", "username", "sessionToken")]
-    if not all(isinstance(part, str) and part for part in parts):
+    token = parts[-1]
+    if not all(isinstance(part, str) and part for part in parts) or not is_header_value(str(token)):
         raise MalformedResponseError("the answer to a log-in is no session")
     return UserSession(*map(str, parts))

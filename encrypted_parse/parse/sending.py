@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from encrypted_parse.errors import NotPicklableError
+from encrypted_parse.errors import InvalidValueError, NotPicklableError
 from encrypted_parse.parse.answers import read_answer, read_object
 from encrypted_parse.parse.app import ParseApp
 from encrypted_parse.parse.names import check_class_name
-from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transport
+from encrypted_parse.transport import (
+    HttpRequest,
+    HttpResponse,
+    Repeat,
+    Transport,
+    is_header_value,
+)
 
 MAX_URL_QUERY_BYTES = 4096  # longer queries travel in a body; servers stop at about 16 KB
 
 
 class RestClient:
-    """One app, and one user's session or none. Immutable, and usable from many threads."""
+    """One app, and one user's session or none. Immutable, and usable from many threads.
+
+    Raises:
+        InvalidValueError: No header can hold the session token. It is not shown.
+    """
 
     def __init__(
         self, app: ParseApp, transport: Transport, session_token: str | None = None
     ) -> None:
         self.app = app
         self._transport = transport
+        if session_token is not None and not (session_token and is_header_value(session_token)):
+            raise InvalidValueError(
+                "a session token is printable ASCII, and not empty", hint="log in again"
+            )
         self._session_token = session_token
 
     def call(
@@ -116,14 +131,27 @@ class RestClient:
 
 
 def encode(body: Any) -> bytes:  # noqa: ANN401 - any JSON
-    """Return JSON as it is sent."""
-    return json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
+    """Return JSON as it is sent.
+
+    Raises:
+        InvalidValueError: JSON cannot say it: a lone surrogate, NaN, another type, too deep.
+            It is not shown.
+    """
+    # Raised behind the block: the errors of these steps hold the text, or what surrounds it.
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
+        encoded = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
+        if b"\\ud" in encoded:  # an astral character, or half of one
+            json.dumps(body, ensure_ascii=False).encode("utf-8")
+        return encoded
+    raise InvalidValueError(
+        "what is to be sent has no JSON: NaN, a lone surrogate, or a type of its own"
+    )
 
 
 def _decode(value: str) -> Any:  # noqa: ANN401 - any JSON
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from encrypted_parse.transport.addresses import check_url
 from encrypted_parse.transport.fake import FakeTransport
 from encrypted_parse.transport.network import RequestsTransport
-from encrypted_parse.transport.port import HttpRequest, HttpResponse, Repeat, Transport
+from encrypted_parse.transport.port import (
+    HttpRequest,
+    HttpResponse,
+    Repeat,
+    Transport,
+    is_header_value,
+)
 from encrypted_parse.transport.retrying import RetryingTransport
 
 __all__ = [
@@ -15,4 +22,6 @@ __all__ = [
     "RequestsTransport",
     "RetryingTransport",
     "Transport",
+    "check_url",
+    "is_header_value",
 ]

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from attrs import field, frozen
 
-from encrypted_parse.errors import MalformedResponseError
+from encrypted_parse.errors import InvalidValueError, MalformedResponseError
+
+_METHOD = re.compile(r"[A-Z]+", re.ASCII)
+_URL = re.compile(r"https?://[!-~]+", re.ASCII | re.IGNORECASE)
+_HEADER_NAME = re.compile(r"[0-9A-Za-z!#$%&'*+.^_`|~-]+", re.ASCII)  # RFC 9110, section 5.6.2
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_HEADER_VALUE = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?", re.ASCII)
+
+
+def is_header_value(text: str) -> bool:
+    """Tell whether *text* can be sent as a header's value, and arrives as it was given.
+
+    Printable ASCII, and no space at either end: anything else is changed, cut or taken for a
+    header of its own somewhere on the way.
+    """
+    return _HEADER_VALUE.fullmatch(text) is not None
 
 
 class Repeat(enum.Enum):
@@ -21,14 +38,49 @@ class Repeat(enum.Enum):
     """It may be sent again only if it surely never reached the server."""
 
 
+def _checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise InvalidValueError("a header has a name that HTTP does not know")
+        if not is_header_value(value):
+            raise InvalidValueError(f"the header {name} cannot be sent: not printable ASCII")
+    return headers
+
+
+def _checked_params(params: Mapping[str, str]) -> Mapping[str, str]:
+    for text in (*params.keys(), *params.values()):
+        if _SURROGATE.search(text):
+            raise InvalidValueError("a parameter holds a lone surrogate, which has no UTF-8")
+    return params
+
+
+def _checked_method(method: str) -> str:
+    if not _METHOD.fullmatch(method):
+        raise InvalidValueError("a method of HTTP is a word of capital letters")
+    return method
+
+
+def _checked_url(url: str) -> str:
+    if not _URL.fullmatch(url):
+        raise InvalidValueError(
+            "the address of a request is not printable ASCII", hint="quote what stands in its path"
+        )
+    return url
+
+
 @frozen
 class HttpRequest:
-    """One request. Headers, parameters and body may hold secrets, so `repr` leaves them out."""
+    """One request. Headers, parameters and body may hold secrets, so `repr` leaves them out.
 
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(factory=dict, repr=False)
-    params: Mapping[str, str] = field(factory=dict, repr=False)
+    Raises:
+        InvalidValueError: A text that cannot be sent as it is. It is not shown. Refused here and
+            not by a transport, so that every transport refuses the same.
+    """
+
+    method: str = field(converter=_checked_method)
+    url: str = field(converter=_checked_url)
+    headers: Mapping[str, str] = field(factory=dict, repr=False, converter=_checked_headers)
+    params: Mapping[str, str] = field(factory=dict, repr=False, converter=_checked_params)
     body: bytes | None = field(default=None, repr=False)
     repeat: Repeat = Repeat.NEVER
 
@@ -47,13 +99,13 @@ class HttpResponse:
         Raises:
             MalformedResponseError: Not JSON. The body is not shown: it may hold secrets.
         """
-        try:
+        # Raised behind the block: the errors of both steps hold the whole body.
+        with contextlib.suppress(ValueError, RecursionError):
             return json.loads(self.body.decode("utf-8"), parse_constant=_refuse_constant)
-        except (ValueError, RecursionError):
-            raise MalformedResponseError(
-                f"the server answered with HTTP {self.status} and no JSON",
-                hint="check the server's address; a proxy or a web page may have answered",
-            ) from None
+        raise MalformedResponseError(
+            f"the server answered with HTTP {self.status} and no JSON",
+            hint="check the server's address; a proxy or a web page may have answered",
+        )
 
 
 class Transport(Protocol):
@@ -63,10 +115,12 @@ class Transport(Protocol):
         """Send *request* once and return the whole answer, whatever its status.
 
         Raises:
+            ConfigurationError: The file of certificates cannot be used.
             ConnectionFailedError: It never reached the server.
             OutcomeUnknownError: The connection broke after it may have arrived.
             RequestTimeoutError: No complete answer in time; it may have arrived.
             ResponseTooLargeError: The answer exceeds the limit.
+            MalformedResponseError: The answer is compressed in a way that was not asked for.
         """
 
 

@@ -49,21 +49,26 @@ class RetryingTransport:
     def send(self, request: HttpRequest) -> HttpResponse:
         """See `Transport.send`."""
         for attempt in range(1, self._attempts):
-            try:
-                response = self._inner.send(request)
-            except TransportError as error:
-                if not _may_repeat(request, error):
-                    raise _for_caller(request, error) from error
-                delay = self._backoff(attempt)
+            answer = self._try(request)
+            if isinstance(answer, HttpResponse):
+                if not _worth_repeating(request, answer):
+                    return answer
+                delay = self._retry_after(answer) or self._backoff(attempt)
             else:
-                if not _worth_repeating(request, response):
-                    return response
-                delay = self._retry_after(response) or self._backoff(attempt)
+                if not _may_repeat(request, answer):
+                    raise _for_caller(request, answer)
+                delay = self._backoff(attempt)
             self._sleep(delay)
+        answer = self._try(request)
+        if isinstance(answer, HttpResponse):
+            return answer
+        raise _for_caller(request, answer)
+
+    def _try(self, request: HttpRequest) -> HttpResponse | TransportError:
         try:
             return self._inner.send(request)
         except TransportError as error:
-            raise _for_caller(request, error) from error
+            return error
 
     def _backoff(self, attempt: int) -> float:
         ceiling = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** (attempt - 1))
@@ -79,11 +84,11 @@ class RetryingTransport:
         except ValueError:
             try:
                 when = email.utils.parsedate_to_datetime(value)
-            except ValueError:
+                if when.tzinfo is None:
+                    when = when.replace(tzinfo=dt.UTC)
+                seconds = when.timestamp() - self._clock()
+            except (ValueError, OverflowError):  # a date, or an offset, that no calendar has
                 return None
-            if when.tzinfo is None:
-                when = when.replace(tzinfo=dt.UTC)
-            seconds = when.timestamp() - self._clock()
         if not seconds > 0:  # NaN too
             return None
         return min(seconds, MAX_RETRY_AFTER_SECONDS)
