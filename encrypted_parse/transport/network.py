@@ -16,8 +16,7 @@ from typing import Any
 import requests
 import urllib3
 from attrs import frozen
-from requests import certs
-from requests.utils import get_environ_proxies
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
 
 from encrypted_parse._version import __version__
 from encrypted_parse.errors import (
@@ -147,7 +146,7 @@ class RequestsTransport:
                 self._ca_bundle
                 or os.environ.get("REQUESTS_CA_BUNDLE")
                 or os.environ.get("CURL_CA_BUNDLE")
-                or certs.where()
+                or DEFAULT_CA_BUNDLE_PATH
             )
             self._trusted = context_trusting(bundle)
         return self._trusted
