@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Self
 
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import (
     CachingDirectory,
@@ -236,12 +237,13 @@ def _trust_beside(keystore: Keystore) -> TrustStore:
 
 
 def _policy(name: str | None) -> TrustPolicy:
-    try:
-        return TrustPolicy(name or "tofu")
-    except ValueError as error:
-        raise ConfigurationError(
+    with translating(
+        ValueError,
+        to=lambda: ConfigurationError(
             f"ENCRYPTED_PARSE_TRUST_POLICY is {name!r}", hint="it is tofu, strict or log"
-        ) from error
+        ),
+    ):
+        return TrustPolicy(name or "tofu")
 
 
 def _fetch_token(parse: ParseClient) -> str:

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from attrs import field, frozen
 
+from encrypted_parse._translating import translating
 from encrypted_parse.backup.keyknox import KeyknoxClient, Place
 from encrypted_parse.crypto import PrivateKey, PublicKey
 from encrypted_parse.envelope import (
@@ -123,7 +124,15 @@ class KeyArchive:
         self._keyknox.reset_records(_PLACE)
 
     def _parse(self, plaintext: bytes, revision: str | None) -> ArchivedKeys:
-        try:
+        with translating(
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+            KeyFormatError,
+            to=lambda: MalformedBackupError("the key archive is not this user's"),
+        ):
             if len(plaintext) > MAX_BYTES:
                 raise ValueError("too long")
             content = json.loads(plaintext)
@@ -134,9 +143,6 @@ class KeyArchive:
             recovery_key = None if recovery is None else PublicKey.from_base64(recovery)
             if not 1 <= len(keys) <= MAX_KEYS:
                 raise ValueError("no keys, or too many")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, KeyFormatError):
-            # `from None`: the cause may quote private keys.
-            raise MalformedBackupError("the key archive is not this user's") from None
         return ArchivedKeys(tuple(keys), recovery_key, revision)
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PrivateKey, brainkey_v3
 from encrypted_parse.crypto.brainkey import blind, deblind, key_from_material
 from encrypted_parse.directory import ServiceClient
@@ -72,7 +73,10 @@ class BrainKeyClient:
 
 def _binary(answer: Any, name: str) -> bytes:  # noqa: ANN401 - any JSON
     text = answer.get(name) if isinstance(answer, dict) else None
-    try:
+    with translating(
+        binascii.Error,
+        TypeError,
+        ValueError,
+        to=lambda: BrainKeyError("the service's answer is not base64"),
+    ):
         return base64.b64decode(text or "", validate=True)
-    except (binascii.Error, TypeError, ValueError) as error:
-        raise BrainKeyError("the service's answer is not base64") from error

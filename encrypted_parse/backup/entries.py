@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.errors import KeyFormatError, MalformedBackupError
 
@@ -23,7 +24,11 @@ def read_entries(plaintext: bytes) -> Entries:
     """
     if not plaintext:
         return {}
-    try:
+    with translating(
+        ValueError,
+        RecursionError,
+        to=lambda: MalformedBackupError("the backup does not hold entries"),
+    ):
         if len(plaintext) > _MAX_BYTES:
             raise ValueError("too long")
         entries = json.loads(plaintext.decode("utf-8"))
@@ -34,9 +39,6 @@ def read_entries(plaintext: bytes) -> Entries:
             for entry in entries.values()
         ):
             raise ValueError("no entries")
-    except (ValueError, RecursionError):
-        # `from None`: the cause quotes private keys.
-        raise MalformedBackupError("the backup does not hold entries") from None
     return entries
 
 

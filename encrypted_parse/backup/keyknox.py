@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
+from encrypted_parse._translating import translating
 from encrypted_parse.directory import ServiceClient
 from encrypted_parse.envelope import DetachedEnvelope
 from encrypted_parse.errors import MalformedResponseError
@@ -164,7 +165,9 @@ def _record(response: HttpResponse) -> KeyknoxRecord:
 def _bytes(text: Any) -> bytes:  # noqa: ANN401 - any JSON
     if not isinstance(text, str):
         raise MalformedResponseError("the service's answer is not a record")
-    try:
+    with translating(
+        binascii.Error,
+        ValueError,
+        to=lambda: MalformedResponseError("the service's record is not base64"),
+    ):
         return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MalformedResponseError("the service's record is not base64") from error

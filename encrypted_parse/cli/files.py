@@ -12,6 +12,7 @@ from typing import Annotated, Any, BinaryIO
 
 import typer
 
+from encrypted_parse._translating import translating
 from encrypted_parse.cli.output import progress_bar, show
 from encrypted_parse.cli.session import JsonOption, PasswordFdOption, UserOption, log_in
 from encrypted_parse.crypto import PublicKey
@@ -177,10 +178,10 @@ def _read_text(file: BinaryIO) -> str:
     hint = "leave --text out, for files"
     if len(content) > MAX_TEXT_BYTES:
         raise ConfigurationError("the text is too long", hint=hint)
-    try:
+    with translating(
+        UnicodeDecodeError, to=lambda: ConfigurationError("this is not UTF-8 text", hint=hint)
+    ):
         return content.decode("utf-8")
-    except UnicodeDecodeError:
-        raise ConfigurationError("this is not UTF-8 text", hint=hint) from None
 
 
 @contextmanager

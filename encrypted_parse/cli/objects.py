@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -12,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from encrypted_parse._translating import translating
 from encrypted_parse.cli.output import progress_bar, show
 from encrypted_parse.cli.session import JsonOption, PasswordFdOption, UserOption, log_in
 from encrypted_parse.errors import ConfigurationError
@@ -78,17 +80,22 @@ class FileCheckpoint:
         self._path = path
         self._user_id = user_id
         self._positions: dict[str, str] = {}
-        try:
+        with (
+            translating(
+                ValueError,
+                KeyError,
+                TypeError,
+                AttributeError,
+                to=lambda: ConfigurationError(f"{path} is no checkpoint", hint="delete it"),
+            ),
+            contextlib.suppress(FileNotFoundError),
+        ):
             content = json.loads(path.read_text("utf-8"))
             if content["user_id"] != user_id:
                 raise ConfigurationError(
                     f"{path} is another user's job", hint="name another file, or delete it"
                 )
             self._positions = {str(name): str(at) for name, at in content["positions"].items()}
-        except FileNotFoundError:
-            pass
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigurationError(f"{path} is no checkpoint", hint="delete it") from error
 
     def position(self, class_name: str) -> str:
         """See `ResealCheckpoint.position`."""

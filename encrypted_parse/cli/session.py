@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from encrypted_parse._translating import translating
 from encrypted_parse.client import EncryptedClient
 from encrypted_parse.errors import ConfigurationError
 from encrypted_parse.user_client import UserClient
@@ -88,10 +89,10 @@ def read_secret(prompt: str, option: str, descriptor: int | None, *, confirm: bo
         secret = _read_all(descriptor)
     except OSError as error:
         raise ConfigurationError(f"{option} {descriptor}: {error.strerror}") from error
-    try:
+    with translating(
+        UnicodeDecodeError, to=lambda: ConfigurationError(f"{option} {descriptor}: not UTF-8 text")
+    ):
         text = secret.decode("utf-8").removesuffix("\n").removesuffix("\r")
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{option} {descriptor}: not UTF-8 text") from None
     if not text or len(secret) > MAX_SECRET_BYTES:
         raise ConfigurationError(f"{option} {descriptor}: nothing there, or too much")
     return text

@@ -12,6 +12,7 @@ import base64
 import re
 from typing import Annotated
 
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto import der
 from encrypted_parse.crypto.keys import KeyType, PrivateKey, PublicKey
 from encrypted_parse.errors import KeyFormatError
@@ -68,7 +69,7 @@ def import_public_key(encoded: bytes | str) -> PublicKey:
 
 
 def _unarmor(encoded: bytes | str, label: bytes) -> bytes:
-    try:
+    with translating(ValueError, to=lambda: KeyFormatError("a key's text form is base64 or PEM")):
         data = encoded.encode("ascii") if isinstance(encoded, str) else encoded
         if len(data) > _MAX_BYTES:
             raise ValueError("too long")
@@ -81,21 +82,20 @@ def _unarmor(encoded: bytes | str, label: bytes) -> bytes:
                 )
             return base64.b64decode(b"".join(pem["body"].split()), validate=True)
         return base64.b64decode(data, validate=True) if isinstance(encoded, str) else data
-    except ValueError:
-        # `from None`: the cause may quote the key.
-        raise KeyFormatError("a key's text form is base64 or PEM") from None
 
 
 def _with_attributes(data: bytes) -> PrivateKey:
-    try:
+    with translating(
+        ValueError,
+        KeyError,
+        to=lambda: KeyFormatError(
+            "not a PKCS#8 Ed25519 or Curve25519 private key",
+            hint="pass what E3Kit exports: DER, base64 or PEM, without a password",
+        ),
+    ):
         info = der.decode_der(_PrivateKeyInfo, data)
         key_type = _TYPES[info.algorithm.oid.dotted_string]
         if info.version != 0 or not info.private_key.startswith(_SEED_PREFIX):
             raise ValueError("version or inner key")
-    except (ValueError, KeyError):
-        raise KeyFormatError(
-            "not a PKCS#8 Ed25519 or Curve25519 private key",
-            hint="pass what E3Kit exports: DER, base64 or PEM, without a password",
-        ) from None
     seed = info.private_key[len(_SEED_PREFIX) :]
     return PrivateKey.from_bytes(key_type.private_prefix + seed)

@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto.primitives import RandomSource, random_bytes
 from encrypted_parse.errors import KeyFormatError, NotPicklableError, SignatureError
 
@@ -61,12 +62,10 @@ def _strip_prefix(der: bytes, *, private: bool) -> tuple[KeyType, bytes]:
 
 
 def _from_base64(text: str) -> bytes:
-    try:
+    with translating(ValueError, to=lambda: KeyFormatError("a key's text form is standard base64")):
         der = base64.b64decode(text.encode("ascii"), validate=True)
         if base64.b64encode(der).decode("ascii") != text:
             raise ValueError("surplus padding, or unused bits that are not zero")
-    except ValueError as error:  # UnicodeEncodeError and binascii.Error are of this kind
-        raise KeyFormatError("a key's text form is standard base64") from error
     return der
 
 
@@ -143,12 +142,12 @@ class PublicKey:
         """
         if self.key_type is not KeyType.ED25519:
             raise SignatureError("a Curve25519 key cannot sign")
-        try:
+        with translating(
+            InvalidSignature, ValueError, to=lambda: SignatureError("the signature does not hold")
+        ):
             if self._verifying is None:
                 self._verifying = Ed25519PublicKey.from_public_bytes(self.raw)
             self._verifying.verify(signature, data)
-        except (InvalidSignature, ValueError) as error:
-            raise SignatureError("the signature does not hold") from error
 
     def agreement_key(self) -> X25519PublicKey:
         """Return the X25519 image of this key (section 2.3), computed once and kept.
@@ -266,10 +265,10 @@ class PrivateKey:
             image = point
         elif image is None:
             image = edwards_to_montgomery(point)
-        try:
+        with translating(
+            ValueError, to=lambda: KeyFormatError("the public key is a point of small order")
+        ):
             return self.agreement_key().exchange(X25519PublicKey.from_public_bytes(image))
-        except ValueError as error:
-            raise KeyFormatError("the public key is a point of small order") from error
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PrivateKey):
@@ -312,10 +311,10 @@ class EphemeralKey:
         Raises:
             KeyFormatError: *recipient* is a point of small order.
         """
-        try:
+        with translating(
+            ValueError, to=lambda: KeyFormatError("the public key is a point of small order")
+        ):
             return self._private.exchange(recipient.agreement_key())
-        except ValueError as error:
-            raise KeyFormatError("the public key is a point of small order") from error
 
     def __repr__(self) -> str:
         return f"<EphemeralKey {self.point.hex()}>"
@@ -334,10 +333,8 @@ def montgomery_to_edwards(u: bytes, *, sign: int) -> bytes:
         KeyFormatError: u = -1, which has no image.
     """
     value = int.from_bytes(u, "little") & (_SIGN_BIT - 1)
-    try:
+    with translating(ValueError, to=lambda: KeyFormatError("the public key has no Ed25519 image")):
         inverse = pow(value + 1, -1, _P)
-    except ValueError as error:
-        raise KeyFormatError("the public key has no Ed25519 image") from error
     y = (value - 1) * inverse % _P
     return (y | sign << 255).to_bytes(POINT_BYTES, "little")
 
@@ -352,10 +349,8 @@ def edwards_to_montgomery(point: bytes) -> bytes:
         KeyFormatError: y = 1, which has no image.
     """
     y = int.from_bytes(point, "little") & (_SIGN_BIT - 1)
-    try:
+    with translating(ValueError, to=lambda: KeyFormatError("the public key has no X25519 image")):
         inverse = pow(1 - y, -1, _P)
-    except ValueError as error:
-        raise KeyFormatError("the public key has no X25519 image") from error
     return ((1 + y) * inverse % _P).to_bytes(POINT_BYTES, "little")
 
 

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from encrypted_parse._translating import translating
 from encrypted_parse.errors import TamperedEnvelopeError
 
 Buffer = bytes | bytearray | memoryview
@@ -114,10 +115,12 @@ def gcm_decrypt(key: bytes, nonce: bytes, sealed: Buffer, associated: bytes = b"
     Raises:
         TamperedEnvelopeError: The tag does not hold, or *sealed* is shorter than a tag.
     """
-    try:
+    with translating(
+        InvalidTag,
+        ValueError,
+        to=lambda: TamperedEnvelopeError("the ciphertext failed its authentication"),
+    ):
         return AESGCM(key).decrypt(nonce, sealed, associated)
-    except (InvalidTag, ValueError) as error:
-        raise TamperedEnvelopeError("the ciphertext failed its authentication") from error
 
 
 class GcmEncryptor:
@@ -160,10 +163,12 @@ class GcmDecryptor:
         Raises:
             TamperedEnvelopeError: It does not hold.
         """
-        try:
+        with translating(
+            InvalidTag,
+            ValueError,
+            to=lambda: TamperedEnvelopeError("the ciphertext failed its authentication"),
+        ):
             self._context.finalize_with_tag(tag)
-        except (InvalidTag, ValueError) as error:
-            raise TamperedEnvelopeError("the ciphertext failed its authentication") from error
 
 
 def cbc_encrypt_blocks(key: bytes, iv: bytes, blocks: bytes) -> bytes:

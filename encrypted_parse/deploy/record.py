@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from encrypted_parse._translating import translating
 from encrypted_parse.deploy.disk import write_whole
 from encrypted_parse.deploy.release import md5_of
 from encrypted_parse.errors import ConfigurationError
@@ -32,7 +33,16 @@ class Record:
             return
         except (ValueError, RecursionError):
             stored = None
-        try:
+        with translating(
+            TypeError,
+            KeyError,
+            ValueError,
+            AttributeError,
+            to=lambda: ConfigurationError(
+                f"{self._path} is not a file of this program, or of a newer version",
+                hint="restore it from version control, or delete it",
+            ),
+        ):
             if stored["version"] != _VERSION:
                 raise ValueError("version")
             self._written = {str(path): str(md5) for path, md5 in stored["written"].items()}
@@ -40,11 +50,6 @@ class Record:
                 str(app): {str(path): [str(md5) for md5 in sums] for path, sums in files.items()}
                 for app, files in stored["deployed"].items()
             }
-        except (TypeError, KeyError, ValueError, AttributeError):
-            raise ConfigurationError(
-                f"{self._path} is not a file of this program, or of a newer version",
-                hint="restore it from version control, or delete it",
-            ) from None
 
     @property
     def written(self) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from attrs import frozen
 
+from encrypted_parse._translating import translating
 from encrypted_parse.errors import MalformedResponseError
 
 FOLDERS = ("cloud", "public")
@@ -52,7 +53,13 @@ class Release:
         Raises:
             MalformedResponseError: It is none.
         """
-        try:
+        with translating(
+            TypeError,
+            ValueError,
+            KeyError,
+            AttributeError,
+            to=lambda: MalformedResponseError("the answer is no release of cloud code"),
+        ):
             if not isinstance(answer, Mapping):
                 raise TypeError
             files = _read_files(answer.get("userFiles") or {}, answer.get("checksums") or {})
@@ -60,8 +67,6 @@ class Release:
             for text in (name, parse_version):
                 if text is not None and not is_plain(text):
                     raise ValueError(text)
-        except (TypeError, ValueError, KeyError, AttributeError):
-            raise MalformedResponseError("the answer is no release of cloud code") from None
         return cls(name or "", parse_version, files)
 
     def to_json(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import NoReturn
 import attrs
 from attrs import field, frozen
 
+from encrypted_parse._translating import translating
 from encrypted_parse.companion import CompanionSecrets
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.errors import DevServerError, KeyFormatError, NotPicklableError
@@ -85,17 +86,20 @@ def load_or_create(folder: Path) -> ServerSecrets:
             f"cannot keep the server's keys in {path}: {error.strerror}",
             hint="choose a data folder of your own, on a disk with free space",
         ) from error
-    try:
+    with translating(
+        ValueError,
+        TypeError,
+        AttributeError,
+        KeyFormatError,
+        to=lambda: DevServerError(
+            f"{path} is not a file of this program",
+            hint="choose another data folder; without its keys the old data cannot be used",
+        ),
+    ):
         stored = json.loads(text)
         loaded = ServerSecrets(**{name: str(value) for name, value in stored.items()})
         PrivateKey.from_base64(loaded.virgil_app_key)
         PrivateKey.from_base64(loaded.virgil_service_key)
-    except (ValueError, TypeError, AttributeError, KeyFormatError):
-        # `from None`: the cause quotes the file.
-        raise DevServerError(
-            f"{path} is not a file of this program",
-            hint="choose another data folder; without its keys the old data cannot be used",
-        ) from None
     return loaded
 
 

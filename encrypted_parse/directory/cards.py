@@ -15,6 +15,7 @@ from typing import Any
 from attrs import field, frozen
 
 from encrypted_parse import envelope
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PrivateKey, PublicKey
 from encrypted_parse.errors import (
     CardSignatureError,
@@ -149,10 +150,10 @@ def is_card_id(value: object) -> bool:
 
 
 def _read_content(snapshot: bytes) -> dict[str, Any]:
-    try:
+    with translating(
+        ValueError, RecursionError, to=lambda: MalformedCardError("the card's snapshot is not JSON")
+    ):
         content = json.loads(snapshot.decode("utf-8"), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise MalformedCardError("the card's snapshot is not JSON") from error
     if not isinstance(content, dict):
         raise MalformedCardError("the card's snapshot is not an object")
     created_at, previous = content.get("created_at"), content.get("previous_card_id")

@@ -14,6 +14,7 @@ from typing import overload
 
 from attrs import frozen
 
+from encrypted_parse._translating import translating
 from encrypted_parse.backup import KeyknoxClient, Place
 from encrypted_parse.backup.keyknox import KeyknoxRecord
 from encrypted_parse.crypto import PublicKey
@@ -138,11 +139,10 @@ class Group:
         if isinstance(data, bytes):
             return self.session.decrypt(data, key)
         plaintext = self.session.decrypt(from_text(data), key)
-        try:
+        with translating(
+            UnicodeDecodeError, to=lambda: MalformedGroupError("the decrypted message is not text")
+        ):
             return plaintext.decode("utf-8")
-        except UnicodeDecodeError:
-            # `from None`: the original error carries the plaintext.
-            raise MalformedGroupError("the decrypted message is not text") from None
 
     # --- members ----------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import overload
 
 from encrypted_parse import envelope
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card
 from encrypted_parse.e3kit.verbs import Verbs
@@ -148,9 +149,10 @@ class MessageVerbs(Verbs):
 
 
 def _to_text(plaintext: bytes) -> str:
-    try:
+    with translating(
+        UnicodeDecodeError,
+        to=lambda: MalformedEnvelopeError(
+            "the decrypted value is not text", hint="pass bytes to get bytes"
+        ),
+    ):
         return plaintext.decode("utf-8")
-    except UnicodeDecodeError:
-        # `from None`: the original error carries the plaintext.
-        message = "the decrypted value is not text"
-        raise MalformedEnvelopeError(message, hint="pass bytes to get bytes") from None

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from attrs import field, frozen
 
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PrivateKey, PublicKey
 from encrypted_parse.crypto import primitives as p
 from encrypted_parse.crypto.keys import SIGNATURE_BYTES
@@ -60,11 +61,9 @@ class GroupTicket:
         Raises:
             MalformedEnvelopeError: Not a ticket.
         """
-        try:
+        with translating(ValueError, to=lambda: MalformedEnvelopeError("not a group ticket")):
             ticket = protobuf.decode(_part(_decode_message(encoded), _TICKET))
             return cls(*_triple(ticket, _KEY_BYTES))
-        except ValueError as error:
-            raise MalformedEnvelopeError("not a group ticket") from error
 
     def to_bytes(self) -> bytes:
         """Return the **secret** encoding that E3Kit exports."""
@@ -192,7 +191,7 @@ class GroupSession:
         return _unpad(p.gcm_decrypt(key, nonce, ciphertext, header))
 
     def _read(self, message: bytes) -> tuple[bytes, bytes, bytes, bytes, int]:
-        try:
+        with translating(ValueError, to=lambda: MalformedEnvelopeError("not a group message")):
             regular = protobuf.decode(_part(_decode_message(message), _REGULAR))
             header, signature, ciphertext = (
                 _part(regular, number) for number in (_HEADER, _SIGNATURE, _CIPHERTEXT)
@@ -203,8 +202,6 @@ class GroupSession:
             # Room for other octets here is room for forged associated data (section 11, item 9).
             if header != _encode_triple(session_id, epoch, salt):
                 raise ValueError("the header is not canonical")
-        except ValueError as error:
-            raise MalformedEnvelopeError("not a group message") from error
         if session_id != self.session_id:
             raise MalformedEnvelopeError("the message is of another group")
         return header, signature, ciphertext, salt, epoch

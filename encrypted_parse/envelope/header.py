@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import frozen
 
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto import der
 from encrypted_parse.crypto import primitives as p
 from encrypted_parse.envelope import asn1
@@ -79,15 +80,16 @@ class Header:
         """
         if len(message) < MIN_MESSAGE_BYTES:
             raise MalformedEnvelopeError("too short for an envelope")
-        try:
+        with translating(
+            ValueError,
+            to=lambda: MalformedEnvelopeError("not an envelope: the header does not parse"),
+        ):
             # A view of the start is enough to read tag and length.
             length = der.sequence_length(bytes(message[:8]), MAX_HEADER_BYTES)
             if length > len(message):
                 raise ValueError("cut off")
             encoded = bytes(message[:length])
             return _match_usual(encoded, len(message) - length) or _interpret(encoded)
-        except ValueError as error:
-            raise MalformedEnvelopeError("not an envelope: the header does not parse") from error
 
     @property
     def length(self) -> int:
@@ -119,10 +121,10 @@ class Header:
             MalformedEnvelopeError: An entry does not parse.
         """
         for entry in self._entries:
-            try:
+            with translating(
+                ValueError, to=lambda: MalformedEnvelopeError("a recipient's entry does not parse")
+            ):
                 stanza = Stanza.read(entry)
-            except ValueError as error:
-                raise MalformedEnvelopeError("a recipient's entry does not parse") from error
             if stanza is not None:
                 yield stanza
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PrivateKey, PublicKey, der
 from encrypted_parse.crypto import primitives as p
 from encrypted_parse.crypto.keys import SIGNATURE_BYTES
@@ -35,11 +36,9 @@ class SignatureContainer:
         """
         if len(encoded) > _MAX_CONTAINER_BYTES:
             raise SignatureError("not a signature container")
-        try:
+        with translating(ValueError, to=lambda: SignatureError("not a signature container")):
             parsed = der.decode_der(asn1.SignatureContainer, encoded)
             digest = asn1.digest_name(parsed.digest)
-        except ValueError as error:
-            raise SignatureError("not a signature container") from error
         if len(parsed.signature) != SIGNATURE_BYTES:
             raise SignatureError("not an Ed25519 signature")
         return cls(digest, parsed.signature)

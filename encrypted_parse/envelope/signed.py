@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto import KeyType, PrivateKey, PublicKey, der
 from encrypted_parse.crypto import primitives as p
 from encrypted_parse.crypto.keys import SIGNATURE_BYTES, edwards_to_montgomery_all
@@ -303,7 +304,7 @@ def verify_by_id(
 
 def _read_footer(footer: bytes) -> tuple[bytes, bytes]:
     """Return identifier and signature of the first signer in encoded order."""
-    try:
+    with translating(ValueError, to=lambda: TamperedEnvelopeError("the footer is malformed")):
         parsed = der.decode_der(asn1.Footer, footer)
         if parsed.version != 0 or parsed.signers is None:
             raise ValueError("footer")
@@ -313,8 +314,6 @@ def _read_footer(footer: bytes) -> tuple[bytes, bytes]:
         info = entries[0].parse(asn1.SignerInfo)
         if info.version != 0 or asn1.bare_algorithm(info.algorithm) != asn1.ED25519:
             raise ValueError("signer")
-    except ValueError as error:
-        raise TamperedEnvelopeError("the footer is malformed") from error
     if len(info.signature) != SIGNATURE_BYTES:
         raise TamperedEnvelopeError("the footer is malformed")
     return info.signer_id, info.signature

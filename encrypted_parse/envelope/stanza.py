@@ -11,6 +11,7 @@ import functools
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto import EphemeralKey, KeyType, PrivateKey, PublicKey, der
 from encrypted_parse.crypto import primitives as p
 from encrypted_parse.crypto.keys import KEY_ID_BYTES
@@ -230,15 +231,15 @@ class WrappedContentKey:
         Raises:
             MalformedEnvelopeError: It is not a key envelope for a key of this type.
         """
-        try:
+        with translating(
+            ValueError, to=lambda: MalformedEnvelopeError("our stanza is not a key envelope")
+        ):
             if stanza.algorithm != _OID_OF[key.key_type]:
                 raise ValueError("key type")
             usual = _envelope_frame(key.key_type).match(stanza.envelope)
             if usual is not None:
                 return cls(key, *usual)
             return cls._interpret(der.decode_der(asn1.KeyEnvelope, stanza.envelope), key)
-        except ValueError as error:
-            raise MalformedEnvelopeError("our stanza is not a key envelope") from error
 
     @classmethod
     def _interpret(cls, parsed: asn1.KeyEnvelope, key: PrivateKey) -> WrappedContentKey:

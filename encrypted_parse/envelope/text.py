@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
+from encrypted_parse._translating import translating
 from encrypted_parse.envelope.header import Header
 from encrypted_parse.errors import MalformedEnvelopeError
 
@@ -22,10 +23,12 @@ def from_text(text: str) -> bytes:
     Raises:
         MalformedEnvelopeError: Anything else, non-canonical trailing bits included.
     """
-    try:
+    with translating(
+        UnicodeEncodeError,
+        binascii.Error,
+        to=lambda: MalformedEnvelopeError("not an envelope: not base64"),
+    ):
         envelope = base64.b64decode(text.encode("ascii"), validate=True)
-    except (UnicodeEncodeError, binascii.Error) as error:
-        raise MalformedEnvelopeError("not an envelope: not base64") from error
     if base64.b64encode(envelope) != text.encode("ascii"):
         raise MalformedEnvelopeError("not an envelope: not canonical base64")
     return envelope

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto.primitives import random_bytes
 from encrypted_parse.errors import (
     KeystoreConflictError,
@@ -166,7 +167,14 @@ class FileKeystore:
 
     def _parse(self, path: Path, content: bytes) -> dict[str, Any]:
         """Return the fields of a key file of this app, whose name is right for its user."""
-        try:
+        with translating(
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+            to=lambda: _damaged(path),
+        ):
             if len(content) > MAX_FILE_BYTES:
                 raise ValueError("too long")
             fields = json.loads(content)
@@ -175,9 +183,6 @@ class FileKeystore:
                 raise ValueError("another version, or another user's file")
             if fields["application_id"] != self._application_id:
                 raise ValueError("another app's file")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            # `from None`: the cause may quote the file.
-            raise _damaged(path) from None
         return dict(fields)
 
     def _open(self, path: Path, content: bytes) -> StoredKey:
@@ -191,7 +196,9 @@ class FileKeystore:
 
     def _unsealed(self, path: Path, fields: dict[str, Any], master: bytes | None) -> StoredKey:
         user_id = fields["user_id"]
-        try:
+        with translating(
+            ValueError, AttributeError, TamperedEnvelopeError, to=lambda: _damaged(path)
+        ):
             if "sealed" not in fields:
                 return records.from_fields(user_id, fields)
             if master is None:
@@ -202,8 +209,6 @@ class FileKeystore:
             sealed = base64.b64decode(fields["sealed"].encode("ascii"), validate=True)
             context = self._context("user", user_id)
             return records.from_bytes(user_id, unseal(master, sealed, context))
-        except (ValueError, AttributeError, TamperedEnvelopeError):
-            raise _damaged(path) from None
 
     def _write(self, stored: StoredKey, master: bytes | None) -> None:
         content = {
@@ -232,20 +237,26 @@ class FileKeystore:
             )
         if self._master is not None and self._master[0] == found.version:
             return self._master[1]
-        try:
+        with translating(
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+            to=lambda: _damaged(path),
+        ):
             fields = json.loads(found.content)
             if not isinstance(fields, dict) or fields["version"] != 1:
                 raise ValueError("another version")
             check = base64.b64decode(fields["check"], validate=True)
             master = self._protection.unwrap(fields["wrapped"], self._context("master key"))
-            unseal(master, check, self._context("check"))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise _damaged(path) from None
-        except TamperedEnvelopeError:
-            raise KeystoreLockedError(
-                f"what unwraps {path} gives another key than the one that wrapped it",
-                hint="is it the same key of the same service?",
-            ) from None
+            try:
+                unseal(master, check, self._context("check"))
+            except TamperedEnvelopeError:
+                raise KeystoreLockedError(
+                    f"what unwraps {path} gives another key than the one that wrapped it",
+                    hint="is it the same key of the same service?",
+                ) from None
         self._master = (found.version, master)
         return master
 

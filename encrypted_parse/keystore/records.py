@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.errors import KeyFormatError
 from encrypted_parse.keystore.port import MAX_OLD_KEYS, StoredKey
@@ -28,7 +29,13 @@ def from_fields(user_id: str, fields: dict[str, Any]) -> StoredKey:
     Raises:
         ValueError: It is something else. The message quotes nothing.
     """
-    try:
+    with translating(
+        KeyFormatError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        to=lambda: ValueError("not a record of keys"),
+    ):
         old, following = fields.get("old_keys", []), fields.get("next_key")
         if not isinstance(old, list) or len(old) > MAX_OLD_KEYS:
             raise ValueError("not a list of old keys")
@@ -38,9 +45,6 @@ def from_fields(user_id: str, fields: dict[str, Any]) -> StoredKey:
             tuple(PrivateKey.from_base64(text) for text in old),
             None if following is None else PrivateKey.from_base64(following),
         )
-    except (KeyFormatError, KeyError, AttributeError, TypeError):
-        # `from None`: the cause may quote the record.
-        raise ValueError("not a record of keys") from None
 
 
 def to_bytes(stored: StoredKey) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from encrypted_parse._translating import translating
 from encrypted_parse.errors import ConfigurationError
 from encrypted_parse.keystore.environment import EnvironmentKeystore
 from encrypted_parse.keystore.file import FileKeystore, default_keystore_folder
@@ -60,8 +61,10 @@ def _read(variable: str, path: str) -> str:
             content = file.read(MAX_SECRET_BYTES + 1)
         if len(content) > MAX_SECRET_BYTES:
             raise ConfigurationError(f"the file that {variable} names is too long")
-        return content.decode("utf-8")
     except OSError as error:
         raise ConfigurationError(f"{variable}: cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"the file that {variable} names is not text") from None
+    with translating(
+        UnicodeDecodeError,
+        to=lambda: ConfigurationError(f"the file that {variable} names is not text"),
+    ):
+        return content.decode("utf-8")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from encrypted_parse._translating import translating
 from encrypted_parse.errors import (
     ConfigurationError,
     KeystoreConflictError,
@@ -19,6 +21,7 @@ from encrypted_parse.keystore.port import StoredKey
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
+_Answer = TypeVar("_Answer")
 _UNSAFE = ("keyring.backends.fail", "keyring.backends.null", "keyrings.alt")
 
 
@@ -59,19 +62,17 @@ class KeyringKeystore:
 
     def find(self, user_id: str) -> StoredKey | None:
         """See `Keystore.find`."""
-        try:
-            text = self._backend.get_password(self._service, user_id)
-        except self._errors as error:
-            raise self._failed("read", error) from None
+        text = self._ask("read", lambda: self._backend.get_password(self._service, user_id))
         if text is None:
             return None
-        try:
-            return records.from_bytes(user_id, text.encode("utf-8"))
-        except ValueError:
-            raise KeystoreError(
+        with translating(
+            ValueError,
+            to=lambda: KeystoreError(
                 f"the keyring's entry for {user_id!r} is not a record of keys",
                 hint="it was left as it is; restore a backup on another machine first",
-            ) from None
+            ),
+        ):
+            return records.from_bytes(user_id, text.encode("utf-8"))
 
     def save(self, stored: StoredKey, *, replacing: StoredKey | None = None) -> None:
         """See `Keystore.save`."""
@@ -81,27 +82,30 @@ class KeyringKeystore:
                 return
             if present != replacing:
                 raise KeystoreConflictError(stored.user_id)
-            try:
-                text = records.to_bytes(stored).decode("ascii")
-                self._backend.set_password(self._service, stored.user_id, text)
-            except self._errors as error:
-                raise self._failed("write", error) from None
+            text = records.to_bytes(stored).decode("ascii")
+            self._ask(
+                "write", lambda: self._backend.set_password(self._service, stored.user_id, text)
+            )
             if self.find(stored.user_id) != stored:
                 raise KeystoreError("the keyring did not keep what was written")
 
     def delete(self, user_id: str) -> None:
         """See `Keystore.delete`."""
         with locked_folder(self._lock_folder):
-            try:
-                if self._backend.get_password(self._service, user_id) is not None:
-                    self._backend.delete_password(self._service, user_id)
-            except self._errors as error:
-                raise self._failed("delete", error) from None
+            present = self._ask(
+                "delete", lambda: self._backend.get_password(self._service, user_id)
+            )
+            if present is not None:
+                self._ask("delete", lambda: self._backend.delete_password(self._service, user_id))
 
-    def _failed(self, verb: str, error: Exception) -> KeystoreError:
-        # Only the kind: a backend's message may quote what it was given.
-        return KeystoreError(
-            f"the keyring refused to {verb} ({type(error).__name__})",
+    def _ask(self, verb: str, question: Callable[[], _Answer]) -> _Answer:
+        try:
+            return question()
+        except self._errors as error:
+            kind = type(error).__name__
+        # Only the kind, and behind the block: what a backend raises may quote what it was given.
+        raise KeystoreError(
+            f"the keyring refused to {verb} ({kind})",
             hint="is it unlocked? On Windows an entry holds 2,560 bytes: about 15 old keys",
         )
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from attrs import frozen
 
+from encrypted_parse._translating import translating
 from encrypted_parse.errors import InvalidValueError, ModelDefinitionError
 from encrypted_parse.parse.types import check_json_value, date_from_json, date_to_json
 
@@ -79,12 +80,13 @@ class Codec:
         Raises:
             InvalidValueError: Not what this type writes. The bytes are not shown.
         """
-        try:
+        with translating(
+            ValueError,
+            RecursionError,
+            to=lambda: InvalidValueError(f"the decrypted value is not a {self.name}"),
+        ):
             text = plaintext.decode("utf-8")
             parsed = text if self.is_text else json.loads(text)
-        except (ValueError, RecursionError):
-            # `from None`: both errors carry the plaintext.
-            raise InvalidValueError(f"the decrypted value is not a {self.name}") from None
         return self.from_json(parsed)
 
 
@@ -180,10 +182,12 @@ def _read_bytes(value: Any) -> bytes:  # noqa: ANN401 - whatever the server sent
     if isinstance(value, Mapping) and value.get("__type") == "Bytes":
         encoded = value.get("base64")
         if isinstance(encoded, str):
-            try:
+            with translating(
+                ValueError,
+                binascii.Error,
+                to=lambda: InvalidValueError("the stored bytes are not base64"),
+            ):
                 return base64.b64decode(encoded, validate=True)
-            except (ValueError, binascii.Error):
-                raise InvalidValueError("the stored bytes are not base64") from None
     raise InvalidValueError("the stored value is not bytes")
 
 
@@ -256,10 +260,10 @@ def _enum_codec(kind: type[enum.Enum], where: str) -> Codec:
         return value
 
     def from_json(value: Any) -> Any:  # noqa: ANN401 - whatever the server sent
-        try:
+        with translating(
+            ValueError, to=lambda: InvalidValueError(f"the stored value is no {kind.__name__}")
+        ):
             return kind(values.from_json(value))
-        except ValueError:
-            raise InvalidValueError(f"the stored value is no {kind.__name__}") from None
 
     return Codec(kind.__name__, check, lambda member: member.value, from_json)
 
@@ -268,10 +272,12 @@ def _text_codec(kind: type, read: Callable[[str], Any], *, ordered: bool = False
     """A type that is stored as its `str`, and has only one `str` for a value."""
 
     def from_json(value: Any) -> Any:  # noqa: ANN401 - whatever the server sent
-        try:
+        with translating(
+            ValueError,
+            ArithmeticError,
+            to=lambda: InvalidValueError(f"the stored value is no {kind.__name__}"),
+        ):
             found = read(check_text(value))
-        except (ValueError, ArithmeticError):
-            raise InvalidValueError(f"the stored value is no {kind.__name__}") from None
         return check(found)
 
     def check(value: Any) -> Any:  # noqa: ANN401 - whatever was assigned

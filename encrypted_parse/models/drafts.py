@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
+from encrypted_parse._translating import translating
 from encrypted_parse.errors import (
     AuthorMismatchError,
     FieldLockedError,
@@ -208,14 +209,16 @@ def commit(result: Draft, answer: Mapping[str, Any]) -> None:
     """
     instance = result.instance
     state = instance._state  # noqa: SLF001 - our own
-    try:
+    with translating(
+        KeyError,
+        InvalidValueError,
+        to=lambda: MalformedResponseError("the answer to a save is no Parse object"),
+    ):
         if state.object_id is None:
             object_id, created = answer["objectId"], date_from_json(answer["createdAt"])
             state.object_id, state.created_at, state.updated_at = object_id, created, created
         elif "updatedAt" in answer:
             state.updated_at = date_from_json(answer["updatedAt"])
-    except (KeyError, InvalidValueError) as error:
-        raise MalformedResponseError("the answer to a save is no Parse object") from error
     state.stored = result.stored
     state.recipients = result.recipients
     counted = type(instance).version_field

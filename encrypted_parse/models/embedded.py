@@ -8,6 +8,7 @@ from typing import Any, ClassVar, dataclass_transform
 
 import attrs
 
+from encrypted_parse._translating import translating
 from encrypted_parse.errors import InvalidValueError, ModelDefinitionError
 from encrypted_parse.models import fields
 from encrypted_parse.models.codecs import Codec
@@ -74,10 +75,10 @@ class Embedded:
                 parts[name] = declared.codec.from_json(found)
             elif declared.optional:
                 parts[name] = None
-        try:
+        with translating(
+            TypeError, to=lambda: InvalidValueError(f"the stored {cls.__name__} is not complete")
+        ):
             return cls(**parts)
-        except TypeError:  # an argument is missing
-            raise InvalidValueError(f"the stored {cls.__name__} is not complete") from None
 
 
 def _to_json(value: Embedded) -> dict[str, Any]:

@@ -23,6 +23,7 @@ import attrs
 from attrs import frozen
 
 from encrypted_parse import streams
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import (
@@ -293,7 +294,14 @@ def _to_json(value: EncryptedFile) -> dict[str, Any]:
 
 
 def _from_json(value: Any) -> EncryptedFile:  # noqa: ANN401 - whatever was decrypted
-    try:
+    with translating(
+        KeyError,
+        TypeError,
+        ValueError,
+        InvalidValueError,
+        KeyFormatError,
+        to=lambda: InvalidValueError("the decrypted value is no EncryptedFile"),
+    ):
         if not isinstance(value, Mapping) or value["version"] != _VERSION:
             raise ValueError("version")
         parts = tuple(Part(_checked_part_name(name), _size(size)) for name, size in value["parts"])
@@ -312,9 +320,6 @@ def _from_json(value: Any) -> EncryptedFile:  # noqa: ANN401 - whatever was decr
             digest,
             PrivateKey.from_base64(value["key"]),
         )
-    except (KeyError, TypeError, ValueError, InvalidValueError, KeyFormatError):
-        # `from None`: the errors may carry what was decrypted.
-        raise InvalidValueError("the decrypted value is no EncryptedFile") from None
 
 
 def _size(value: Any) -> int:  # noqa: ANN401 - whatever was decrypted

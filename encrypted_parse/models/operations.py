@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from encrypted_parse._translating import translating
 from encrypted_parse.errors import (
     EncryptedOperationError,
     InvalidValueError,
@@ -79,10 +80,12 @@ def take_over(instance: Model, operations: Operations, answer: Mapping[str, Any]
     state = instance._state  # noqa: SLF001 - our own
     for name in operations:
         declared = type(instance).fields[name]
-        try:
+        with translating(
+            KeyError,
+            InvalidValueError,
+            to=lambda: MalformedResponseError("the answer to an operation has not its result"),
+        ):
             value = declared.codec.from_json(answer[declared.column])
-        except (KeyError, InvalidValueError) as error:
-            raise MalformedResponseError("the answer to an operation has not its result") from error
         instance.__dict__[name] = value
         state.stored[name] = declared.codec.to_json(value)
 

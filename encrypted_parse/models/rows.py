@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from encrypted_parse._translating import translating
 from encrypted_parse.errors import (
     EncryptedParseError,
     InvalidValueError,
@@ -63,14 +64,17 @@ def _load_plain(model: type[M], row: Mapping[str, Any], deferred: frozenset[str]
     instance = model.blank()
     state = instance._state  # noqa: SLF001 - our own
     state.deferred = deferred
-    try:
+    with translating(
+        KeyError,
+        TypeError,
+        InvalidValueError,
+        to=lambda: MalformedResponseError(f"a row of {model.parse_class} is no Parse object"),
+    ):
         state.object_id = row["objectId"]
         state.created_at = date_from_json(row["createdAt"])
         state.updated_at = date_from_json(row.get("updatedAt", row["createdAt"]))
         if not isinstance(state.object_id, str):
             raise InvalidValueError("object id")
-    except (KeyError, TypeError, InvalidValueError) as error:
-        raise MalformedResponseError(f"a row of {model.parse_class} is no Parse object") from error
     state.stored_acl = row.get("ACL")
     for declared in model.fields.values():
         value = row.get(declared.column)

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 from attrs import frozen
 
-from encrypted_parse.errors import InvalidValueError, MissingValueError, ModelDefinitionError
+from encrypted_parse._translating import translating
+from encrypted_parse.errors import (
+    InvalidValueError,
+    MissingValueError,
+    ModelDefinitionError,
+)
 from encrypted_parse.models.codecs import Codec
 from encrypted_parse.parse.names import check_class_name, quote_object_id
 from encrypted_parse.parse.types import check_json_value
@@ -107,10 +112,8 @@ class Polygon:
         pairs = _tagged(value, "Polygon").get("coordinates")
         if not isinstance(pairs, list) or len(pairs) > MAX_POLYGON_POINTS + 1:
             raise InvalidValueError("the stored value is no Polygon")
-        try:
+        with translating(TypeError, to=lambda: InvalidValueError("the stored value is no Polygon")):
             return cls(tuple(GeoPoint(*pair) for pair in pairs))
-        except TypeError:
-            raise InvalidValueError("the stored value is no Polygon") from None
 
     @classmethod
     def __parse_codec__(cls, arguments: tuple[Any, ...], where: str) -> Codec:
@@ -195,10 +198,13 @@ class Pointer(Generic[M]):
         def from_json(value: Any) -> Pointer[Any]:  # noqa: ANN401 - whatever the server sent
             included = isinstance(value, Mapping) and value.get("__type") == "Object"
             fields = value if included else _tagged(value, "Pointer")
-            try:
+            with translating(
+                KeyError,
+                TypeError,
+                ModelDefinitionError,
+                to=lambda: InvalidValueError("the stored value is no Pointer"),
+            ):
                 return check(cls(fields["className"], fields["objectId"]))
-            except (KeyError, TypeError, ModelDefinitionError):
-                raise InvalidValueError("the stored value is no Pointer") from None
 
         return Codec(
             "Pointer", check, cls.to_json, from_json, kind=cls, target=target, ordered=False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import urllib.parse
 
+from encrypted_parse._translating import translating
 from encrypted_parse.errors import InvalidValueError, ModelDefinitionError
 
 MAX_NAME_BYTES = 63  # Postgres cuts identifiers here without a word; two names then share a table
@@ -70,7 +71,7 @@ def quote_object_id(object_id: str) -> str:
         raise InvalidValueError("an object id is a string of 1 to 512 characters")
     if object_id in (".", "..") or not object_id.isprintable():
         raise InvalidValueError("the object id cannot stand in an address")
-    try:
+    with translating(
+        UnicodeEncodeError, to=lambda: InvalidValueError("the object id cannot stand in an address")
+    ):
         return urllib.parse.quote(object_id, safe="")
-    except UnicodeEncodeError:
-        raise InvalidValueError("the object id cannot stand in an address") from None

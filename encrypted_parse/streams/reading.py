@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PrivateKey, PublicKey, der
 from encrypted_parse.crypto import primitives as p
 from encrypted_parse.envelope.header import MAX_HEADER_BYTES, MIN_MESSAGE_BYTES, Form, Header
@@ -124,10 +125,10 @@ def decrypt_shared_file(
 
 def _read_header(source: Source) -> Header:
     start = source.read(MIN_MESSAGE_BYTES)
-    try:
+    with translating(
+        ValueError, to=lambda: MalformedEnvelopeError("not an envelope: the header does not parse")
+    ):
         length = der.sequence_length(start[:8], MAX_HEADER_BYTES)
-    except ValueError as error:
-        raise MalformedEnvelopeError("not an envelope: the header does not parse") from error
     if length < MIN_MESSAGE_BYTES:
         raise MalformedEnvelopeError("not an envelope: the header is too short")
     return Header.from_bytes(start + source.read(length - len(start)))

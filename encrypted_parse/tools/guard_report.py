@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from encrypted_parse._translating import translating
 from encrypted_parse.errors import MalformedResponseError, ObjectNotFoundError
 from encrypted_parse.parse import ParseClient
 
@@ -44,7 +45,12 @@ def read_guard_report(parse: ParseClient) -> list[GuardCount]:
         rows = parse.find(REPORT_CLASS, limit=_MOST_ROWS)
     except ObjectNotFoundError:
         return []
-    try:
+    with translating(
+        KeyError,
+        TypeError,
+        ValueError,
+        to=lambda: MalformedResponseError("the guard's report is not in its form"),
+    ):
         counts = [
             GuardCount(
                 str(row["guardedClass"]),
@@ -55,6 +61,4 @@ def read_guard_report(parse: ParseClient) -> list[GuardCount]:
             )
             for row in rows
         ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise MalformedResponseError("the guard's report is not in its form") from error
     return sorted(counts, key=lambda count: (-count.count, count.parse_class, count.column))

@@ -14,6 +14,7 @@ import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.errors import KeyFormatError, TrustStoreError
 from encrypted_parse.trust.pins import Pin, PinLevel, PinnedCard
@@ -183,7 +184,16 @@ class SqliteTrustStore:
             )
 
     def _read(self, user_id: str, content: str) -> Pin:
-        try:
+        with translating(
+            ValueError,
+            KeyError,
+            TypeError,
+            KeyFormatError,
+            to=lambda: TrustStoreError(
+                f"what {self._path} remembers of {user_id!r} is damaged",
+                hint="bring back a copy of the file",
+            ),
+        ):
             fields = json.loads(content)
             cards = [
                 PinnedCard(str(card["card_id"]), PublicKey.from_base64(card["public_key"]))
@@ -192,11 +202,6 @@ class SqliteTrustStore:
             if not cards:
                 raise ValueError("no card")
             return Pin(user_id, tuple(cards), PinLevel(fields["level"]))
-        except (ValueError, KeyError, TypeError, KeyFormatError) as error:
-            raise TrustStoreError(
-                f"what {self._path} remembers of {user_id!r} is damaged",
-                hint="bring back a copy of the file",
-            ) from error
 
     def __repr__(self) -> str:
         return f"<SqliteTrustStore {self._path}>"

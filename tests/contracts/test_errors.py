@@ -82,6 +82,10 @@ class _Uses(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        if called == "translating":  # its arguments are what is caught
+            for keyword in node.keywords:
+                self.visit(keyword.value)
+            return
         if called not in ("isinstance", "issubclass", "suppress"):
             self.generic_visit(node)
 

@@ -311,7 +311,7 @@ def test_a_keyring_that_fails_says_so(tmp_path: Path) -> None:
         with pytest.raises(KeystoreError) as caught:
             keystore.save(FULL)
         assert KEYS[0].to_base64() not in str(caught.value)
-        assert caught.value.__suppress_context__
+        assert caught.value.__cause__ is caught.value.__context__ is None
 
 
 def test_settings_choose_the_keystore(tmp_path: Path) -> None:
