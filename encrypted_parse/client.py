@@ -7,6 +7,7 @@ thousands of users. Nothing reads the environment but `from_env`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Self
@@ -143,7 +144,7 @@ class EncryptedClient:
         Raises:
             ConfigurationError: A variable is missing, or cannot be right.
         """
-        variables = os.environ if environ is None else environ
+        variables = os.environ if environ is None else _possible(environ)
         settings: dict[str, Any] = {
             parameter: variables[name]
             for parameter, name in _VARIABLES.items()
@@ -228,6 +229,19 @@ _VARIABLES = {
     "directory_url": "VIRGIL_API_URL",
     "service_public_key": "VIRGIL_SERVICE_PUBLIC_KEY",
 }
+_PREFIXES = ("PARSE_", "VIRGIL_", "ENCRYPTED_PARSE_")
+
+
+def _possible(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Refuse what no environment can hold, and no name of a file."""
+    for name, value in environ.items():
+        if not name.startswith(_PREFIXES):
+            continue
+        with contextlib.suppress(UnicodeError):
+            if b"\0" not in os.fsencode(value):
+                continue
+        raise ConfigurationError(f"the variable {name} holds what no environment can")
+    return environ
 
 
 def _trust_beside(keystore: Keystore) -> TrustStore:

@@ -167,7 +167,7 @@ class RequestsTransport:
             if answer.status < _FIRST_FINAL:  # 100 is skipped below us; 101 to 199 are no answers
                 raise http.client.BadStatusLine("an interim answer")
             call.expect_body(self._max_bytes)
-            headers = {name.lower(): value for name, value in answer.headers.items()}
+            headers = {name.lower(): value for name, value in answer.headers.itermerged()}
             encoding = headers.get("content-encoding", "")
             body = decode(_pieces(answer), encoding, self._max_bytes)
             return HttpResponse(answer.status, headers, body)
