@@ -19,6 +19,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from encrypted_parse._translating import translating
 from encrypted_parse.errors import ConfigurationError
 from encrypted_parse.transport.calls import current
 
@@ -68,8 +69,9 @@ class _Connection(urllib3.connection.HTTPConnection):
         failure: Exception = OSError("the name has no address")
         try:
             host = self._dns_host.strip("[]")
-            places = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
+            with translating(UnicodeError, to=lambda: OSError("no name of a host")):
+                places = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
+        except OSError as error:
             raise urllib3.exceptions.NewConnectionError(self, "no such name") from error
         for family, kind, protocol, _, address in places:
             current().seconds()  # once it is over, no further address is tried
