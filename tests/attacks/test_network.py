@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import http.server
+import json
 import threading
+import urllib.parse
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from raw_server import Peer, RawServer, answer, answering
 
+from encrypted_parse import File, Model
 from encrypted_parse.errors import (
     ConfigurationError,
     ConnectionFailedError,
@@ -17,6 +22,7 @@ from encrypted_parse.errors import (
     TransportError,
 )
 from encrypted_parse.parse import ParseApp, ParseClient
+from encrypted_parse.testing import InMemoryApp
 from encrypted_parse.transport import (
     FakeTransport,
     HttpRequest,
@@ -132,3 +138,64 @@ def test_every_shape_of_error_is_ours(status: int, body: bytes) -> None:
     transport = FakeTransport(lambda _: HttpResponse(status, {}, body))
     with pytest.raises(ParseServerError):
         ParseClient(ParseApp("https://x", "app"), transport).get("Message", "id")
+
+
+class Album(Model, parse_class="NetworkAlbum"):
+    """Holds a file, whose address the server says."""
+
+    owner_id: str
+    picture: File | None = None
+
+
+def test_an_address_of_the_server_is_never_called() -> None:
+    """Where a file lies is the server's word: it is shown, and no request goes there."""
+    app = InMemoryApp()
+    user = app.make_user()
+    album = user.save(Album(owner_id=user.user_id))
+    evil = {"__type": "File", "name": "a.bin", "url": "http://evil.example/steal"}
+
+    def lie(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        if request.method != "GET" or "NetworkAlbum" not in request.url:
+            return response
+        body = response.json()
+        for row in body.get("results", [body]):
+            row["picture"] = evil
+        return HttpResponse(response.status, response.headers, json.dumps(body).encode())
+
+    app.after = lie
+    [found] = user.query(Album)
+    assert found.picture is not None
+    assert found.picture.url == evil["url"]
+    found.owner_id = user.user_id
+    user.save(found)
+    user.refresh(album)
+    hosts = {urllib.parse.urlsplit(request.url).hostname for request in app.requests}
+    assert hosts <= {"parse.invalid", "service.invalid"}
+
+
+def test_many_threads_share_one_transport() -> None:
+    """Each thread's call has its own limits and its own answer, on few connections."""
+    transport = RequestsTransport()
+
+    def talk(peer: Peer) -> None:
+        while head := peer.read_head():
+            peer.send(answer(head.split(b" ")[1]))
+
+    with RawServer(talk) as server, ThreadPoolExecutor(8) as pool:
+        paths = [f"/{number}" for number in range(200)]
+        requests = [HttpRequest("GET", f"{server.url}{path}") for path in paths]
+        bodies = [response.body.decode() for response in pool.map(transport.send, requests)]
+        assert bodies == paths
+        assert server.connections <= 8
+        transport.close()
+
+
+def test_connections_stay_with_their_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a fork the child opens its own: two processes never share a stream of bytes."""
+    transport = RequestsTransport()
+    with RawServer(answering(answer(b"{}"))) as server:
+        transport.send(HttpRequest("GET", server.url))
+        monkeypatch.setattr("encrypted_parse.transport.network.os.getpid", lambda: -1)
+        transport.send(HttpRequest("GET", server.url))
+        assert server.connections == 2
+        transport.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import importlib.metadata
-import json
 import threading
 import warnings
 from collections import OrderedDict
@@ -21,6 +20,7 @@ from encrypted_parse.errors import (
 from encrypted_parse.integrations.parse_rest.conversion import remember_columns, to_parse
 from encrypted_parse.integrations.parse_rest.library import load
 from encrypted_parse.parse.batch import BATCH_OPERATIONS
+from encrypted_parse.parse.sending import encode
 from encrypted_parse.user_client import UserClient
 
 _MODULES = ("connection", "datatypes", "user", "installation", "role")
@@ -213,14 +213,14 @@ def _execute(
         return _answer(lambda: parse.call(http_verb, path, content=content, headers=headers))
     if http_verb == "GET":
         return _answer(lambda: parse.call("GET", path, params=_params(fields), headers=headers))
-    content = json.dumps(to_parse(fields, True), allow_nan=False).encode()
+    content = encode(to_parse(fields, True))
     headers["Content-Type"] = "application/json"
     return _answer(lambda: parse.call(http_verb, path, content=content, headers=headers))
 
 
 def _params(fields: Mapping[str, Any]) -> dict[str, str]:
     return {
-        name: value if isinstance(value, str) else json.dumps(value)
+        name: value if isinstance(value, str) else encode(value).decode("ascii")
         for name, value in fields.items()
     }
 
