@@ -18,6 +18,7 @@ from encrypted_parse.directory import (
     ServiceClient,
     TokenProvider,
 )
+from encrypted_parse.discretion import front_door
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import ConfigurationError, NotPicklableError, TokenError
 from encrypted_parse.keystore import (
@@ -42,6 +43,7 @@ VIRGIL_CLOUD_KEY = "MCowBQYDK2VwAyEAljOYGANYiVq1WbvVvoYIKtvZi2ji9bAhxyu6iV/LF8M=
 """The key that Virgil Cloud signs cards with, as compiled into Virgil's own SDKs."""
 
 
+@front_door
 class EncryptedClient:
     """One Parse app with a directory of public keys.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from encrypted_parse.directory import Card
+from encrypted_parse.discretion import front_door
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import NotPicklableError
 from encrypted_parse.models import (
@@ -38,6 +39,7 @@ from encrypted_parse.parse import ParseClient, UserSession
 M = TypeVar("M", bound=Model)
 
 
+@front_door
 class UserClient:
     """One user's session: saves, fetches, and holds E3Kit's verbs as `e3kit`."""
 

@@ -16,6 +16,7 @@ from attrs import field, frozen
 
 from encrypted_parse.backup.keyknox import KeyknoxClient, Place
 from encrypted_parse.crypto import PrivateKey, PublicKey
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import (
     DetachedEnvelope,
     decrypt,
@@ -37,6 +38,7 @@ _PLACE = Place("encrypted_parse", "keys", "archive")
 _METADATA = b"encrypted_parse key archive 1"
 
 
+@front_door
 @frozen
 class ArchivedKeys:
     """What the archive holds.
@@ -55,6 +57,7 @@ class ArchivedKeys:
         raise NotPicklableError("archived keys are not written into pickles")
 
 
+@front_door
 class KeyArchive:
     """One user's archive. Writing replaces it; of two writers at once, one wins."""
 

@@ -11,6 +11,7 @@ from typing import Any
 from encrypted_parse.crypto import PrivateKey, brainkey_v3
 from encrypted_parse.crypto.brainkey import blind, deblind, key_from_material
 from encrypted_parse.directory import ServiceClient
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import BrainKeyError, DirectoryRefusedError
 from encrypted_parse.transport import Repeat
 
@@ -20,6 +21,7 @@ _NOT_FOUND = 404
 _NEWER_NAME = b"e3kit-backup"
 
 
+@front_door
 class BrainKeyClient:
     """Derives key pairs from passwords. The password never leaves this machine."""
 

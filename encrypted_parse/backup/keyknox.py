@@ -10,6 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from encrypted_parse.directory import ServiceClient
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import DetachedEnvelope
 from encrypted_parse.errors import MalformedResponseError
 from encrypted_parse.transport import HttpResponse, Repeat
@@ -19,6 +20,7 @@ _HASH = "virgil-keyknox-hash"
 _PREVIOUS_HASH = "Virgil-Keyknox-Previous-Hash"
 
 
+@front_door
 @frozen
 class Place:
     """Where a v2 record is, under its owner."""
@@ -47,6 +49,7 @@ class KeyknoxRecord:
     identities: tuple[str, ...] = ()
 
 
+@front_door
 class KeyknoxClient:
     """One user's records. Nothing is encrypted or decrypted here."""
 

@@ -20,6 +20,7 @@ from encrypted_parse.backup.entries import (
 )
 from encrypted_parse.backup.keyknox import KeyknoxClient, KeyknoxRecord, Place
 from encrypted_parse.crypto import PrivateKey
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import (
     DetachedEnvelope,
     decrypt_then_verify_detached,
@@ -40,6 +41,7 @@ MAX_OLD_KEYS = 200
 _ROOT, _PATH = "e3kit", "backup"
 
 
+@front_door
 class PrivateKeyBackups:
     """One user's backups: the unnamed one, and named ones beside it."""
 

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from encrypted_parse.crypto.primitives import RandomSource, random_bytes
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import KeyFormatError, NotPicklableError, SignatureError
 
 SEED_BYTES = 32
@@ -70,6 +71,7 @@ def _from_base64(text: str) -> bytes:
     return der
 
 
+@front_door
 class PublicKey:
     """A public key: verifies signatures and receives content keys.
 
@@ -177,6 +179,7 @@ class PublicKey:
         return f"<PublicKey {self.key_type.name} id={self.key_id.hex()}>"
 
 
+@front_door
 class PrivateKey:
     """A private key: opens stanzas, and signs if it is Ed25519.
 
@@ -288,6 +291,7 @@ class PrivateKey:
         )
 
 
+@front_door
 class EphemeralKey:
     """One half of an agreement that is made for one message and then forgotten.
 

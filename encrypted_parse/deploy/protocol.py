@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from attrs import frozen
 
 from encrypted_parse.deploy.release import Release, StoredFile, is_plain, md5_of
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import DeployError, MalformedResponseError, NotPicklableError
 from encrypted_parse.parse import check_url
 from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transport
@@ -29,6 +30,7 @@ _REFUSED_KEYS = (401, 403)
 _MAX_MESSAGE_CHARACTERS = 300
 
 
+@front_door
 @frozen
 class PastRelease:
     """One line of the history.
@@ -44,6 +46,7 @@ class PastRelease:
     made_at: str
 
 
+@front_door
 class DeployServer:
     """The service behind one app's cloud code. Nothing takes effect before `make_release`."""
 

@@ -16,6 +16,7 @@ from attrs import field, frozen
 
 from encrypted_parse import envelope
 from encrypted_parse.crypto import PrivateKey, PublicKey
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     CardSignatureError,
     InvalidValueError,
@@ -35,6 +36,7 @@ _USER_ID = re.compile(r"[\x20-\x7e]{1,255}")
 _CARD_ID = re.compile(r"[0-9a-f]{64}")
 
 
+@front_door
 @frozen(eq=False)
 class Card:
     """A verified card.
@@ -64,6 +66,7 @@ class Card:
         return hash(self.card_id)
 
 
+@front_door
 def new_card(
     user_id: str,
     key: PrivateKey,
@@ -107,6 +110,7 @@ def new_card(
     }
 
 
+@front_door
 def parse_card(raw: Any, *, service_key: PublicKey | None) -> Card:  # noqa: ANN401 - whatever the directory sent
     """Read a raw card and verify it.
 

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from encrypted_parse._version import __version__
 from encrypted_parse.directory.tokens import TokenProvider
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     DirectoryRefusedError,
     MalformedResponseError,
@@ -24,6 +25,7 @@ _UNAUTHORIZED = 401
 _TOKEN_EXPIRED = 20304
 
 
+@front_door
 class ServiceClient:
     """Sends requests with the token's authority; a refused token is replaced once."""
 

@@ -11,6 +11,7 @@ from encrypted_parse.backup import RecoveryCode
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.crypto.primitives import digest
 from encrypted_parse.directory import CardChain
+from encrypted_parse.discretion import front_door
 from encrypted_parse.e3kit.verbs import Verbs
 from encrypted_parse.errors import (
     BackupOutdatedError,
@@ -40,6 +41,7 @@ class DerivedPasswords(NamedTuple):
         raise NotPicklableError("passwords are not written into pickles")
 
 
+@front_door
 def derive_passwords(password: str) -> DerivedPasswords:
     """Split one password into one for the login and one for the backup, as E3Kit does.
 

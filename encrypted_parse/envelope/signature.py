@@ -11,6 +11,7 @@ from attrs import frozen
 from encrypted_parse.crypto import PrivateKey, PublicKey, der
 from encrypted_parse.crypto import primitives as p
 from encrypted_parse.crypto.keys import SIGNATURE_BYTES
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import asn1
 from encrypted_parse.errors import SignatureError
 
@@ -49,11 +50,13 @@ class SignatureContainer:
         return p.digest(data, self.digest)
 
 
+@front_door
 def card_id(content_snapshot: bytes) -> str:
     """Return the id of a card: SHA-512(*content_snapshot*)[0:32] in hexadecimal (section 8)."""
     return p.digest(content_snapshot)[:CARD_ID_BYTES].hex()
 
 
+@front_door
 def sign(data: bytes, key: PrivateKey) -> bytes:
     """Return the 83-byte container with *key*'s signature over SHA-512(*data*).
 
@@ -73,6 +76,7 @@ def sign_digest(digest: bytes, key: PrivateKey) -> bytes:
     return der.encode_der(container)
 
 
+@front_door
 def verify(data: bytes, container: bytes, key: PublicKey) -> None:
     """Check that *container* is *key*'s signature over *data*.
 

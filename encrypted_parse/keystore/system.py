@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     ConfigurationError,
     KeystoreConflictError,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _UNSAFE = ("keyring.backends.fail", "keyring.backends.null", "keyrings.alt")
 
 
+@front_door
 class KeyringKeystore:
     """Keeps keys in Keychain, Credential Locker, Secret Service or KWallet.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     EncryptedParseError,
     FieldLockedError,
@@ -20,6 +21,7 @@ from encrypted_parse.models.sealer import Readers, Sealer
 from encrypted_parse.parse import ParseClient
 
 
+@front_door
 @frozen
 class FieldExplanation:
     """What saving would do with one encrypted field.
@@ -51,6 +53,7 @@ class FieldExplanation:
         return f"{self.name}: for {who}; {self.plaintext_bytes} bytes become {self.stored_bytes}"
 
 
+@front_door
 @frozen
 class Explanation:
     """What saving an object would encrypt, and for whom. `str` of it is a text for people."""
@@ -68,6 +71,7 @@ class Explanation:
         return "\n".join([*map(str, self.fields), plain])
 
 
+@front_door
 def explain(instance: Model, sealer: Sealer) -> Explanation:
     """Tell who would be able to read what if *instance* were saved now. Changes nothing."""
     fields = []
@@ -111,6 +115,7 @@ def _explain_field(
     return FieldExplanation(name, readers, plaintext_bytes=size, stored_bytes=stored)
 
 
+@front_door
 def who_can_read(
     instance: Model, parse: ParseClient, sealer: Sealer, candidates: Iterable[str]
 ) -> dict[str, Readers]:

@@ -24,6 +24,7 @@ from attrs import frozen
 
 from encrypted_parse import streams
 from encrypted_parse.crypto import PrivateKey
+from encrypted_parse.discretion import front_door
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import (
     EncryptedParseError,
@@ -58,6 +59,7 @@ class Part:
     size: int
 
 
+@front_door
 @frozen(repr=False)
 class EncryptedFile:
     """A stored file as an encrypted field holds it: ``photo: EncryptedFile = encrypted(...)``.
@@ -99,6 +101,7 @@ class EncryptedFile:
         return Codec("EncryptedFile", check, _to_json, _from_json, kind=cls, ordered=False)
 
 
+@front_door
 class Files:
     """One user's uploads and downloads. Thread-safe."""
 

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from attrs import evolve, frozen
 
+from encrypted_parse.discretion import as_value, front_door
 from encrypted_parse.errors import (
     EncryptedParseError,
     InvalidQueryError,
@@ -31,6 +32,7 @@ Conditions = Mapping[str, Any]
 Progress = Callable[[int], None]
 
 
+@front_door
 class Results(list[M]):
     """The objects of one answer, with the number of values that could not be opened."""
 
@@ -40,6 +42,7 @@ class Results(list[M]):
         return sum(len(instance.locked) for instance in self)
 
 
+@front_door
 @frozen(eq=False, repr=False)
 class Query(Generic[M]):
     """A query over one model. Immutable: each method that narrows it returns a new query.
@@ -252,7 +255,7 @@ class Query(Generic[M]):
                         setattr(instance, name, value)
                 except EncryptedParseError as error:
                     report.examined += 1
-                    report.failed.append((str(instance.object_id), error))
+                    report.failed.append((str(instance.object_id), as_value(error)))
                 else:
                     ready.append(instance)
             report.add(self._rows.save_all(ready))

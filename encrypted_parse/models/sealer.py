@@ -12,6 +12,7 @@ from typing import Protocol
 
 from attrs import frozen
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.envelope import Header, from_text, to_text
 from encrypted_parse.errors import (
@@ -24,6 +25,7 @@ from encrypted_parse.models.roles import RoleDirectory
 from encrypted_parse.models.rules import GroupMembers, Recipient, RoleMembers
 
 
+@front_door
 @frozen
 class ObjectContext:
     """Which object a value belongs to; *object_id* is None before the first save."""
@@ -32,6 +34,7 @@ class ObjectContext:
     object_id: str | None
 
 
+@front_door
 @frozen
 class Readers:
     """For whom an envelope is.
@@ -109,6 +112,7 @@ class Sealer(Protocol):
         """
 
 
+@front_door
 class E3KitSealer:
     """Seals each field as one E3Kit `authEncrypt` message."""
 

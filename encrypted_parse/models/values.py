@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 from attrs import frozen
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import InvalidValueError, MissingValueError, ModelDefinitionError
 from encrypted_parse.models.codecs import Codec
 from encrypted_parse.parse.names import check_class_name, quote_object_id
@@ -27,6 +28,7 @@ MIN_POLYGON_POINTS = 3
 _NUMBERS: tuple[type, ...] = (int, float)
 
 
+@front_door
 @frozen
 class GeoPoint:
     """A place on the earth, in degrees.
@@ -72,6 +74,7 @@ def _corners(points: Iterable[GeoPoint]) -> tuple[GeoPoint, ...]:
     return tuple(points)
 
 
+@front_door
 @frozen
 class Polygon:
     """An area, by the corners of its edge in order. Closed or not, it is the same polygon.
@@ -119,6 +122,7 @@ class Polygon:
         )
 
 
+@front_door
 @frozen
 class Pointer(Generic[M]):
     """The address of another object: ``thread: Pointer[Thread]``.
@@ -205,6 +209,7 @@ class Pointer(Generic[M]):
         )
 
 
+@front_door
 @frozen
 class Relation(Generic[M]):
     """A set of objects that a row is related to, kept by the server: see `relation`.
@@ -239,6 +244,7 @@ class Relation(Generic[M]):
         return Codec("Relation", check, to_json, from_json, kind=cls, target=target, ordered=False)
 
 
+@front_door
 @frozen
 class File:
     """A file of Parse: **public** to everybody who has its address, whatever the ACL says.

@@ -7,11 +7,13 @@ from typing import NoReturn
 
 from attrs import field, frozen
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import ConfigurationError, NotPicklableError
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
+@front_door
 @frozen
 class ParseApp:
     """One app's address and keys.
@@ -56,6 +58,7 @@ class ParseApp:
         return urllib.parse.urlsplit(self.server_url).path
 
 
+@front_door
 @frozen
 class UserSession:
     """One user's session. The token is a password: it is in no `repr` and no pickle."""
@@ -68,6 +71,7 @@ class UserSession:
         raise NotPicklableError("a session is not written into pickles")
 
 
+@front_door
 def check_url(url: str, *, allow_insecure_http: bool = False) -> str:
     """Return *url* without a trailing slash.
 

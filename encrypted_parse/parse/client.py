@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     ConnectionFailedError,
     EncryptedParseError,
@@ -37,6 +38,7 @@ _OK = 200
 _NOT_FOUND = 404
 
 
+@front_door
 class ParseClient(RestClient):
     """One app, and one user's session or none."""
 

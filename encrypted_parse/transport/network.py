@@ -15,6 +15,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     ConnectionFailedError,
     MalformedResponseError,
@@ -35,6 +36,7 @@ _FIRST_FAILURE = 400
 _SERVER_FAILURE = 500
 
 
+@front_door
 class RequestsTransport:
     """A pool of connections, usable from many threads and after a fork.
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from attrs import field, frozen
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import MalformedResponseError
 
 
@@ -21,6 +22,7 @@ class Repeat(enum.Enum):
     """It may be sent again only if it surely never reached the server."""
 
 
+@front_door
 @frozen
 class HttpRequest:
     """One request. Headers, parameters and body may hold secrets, so `repr` leaves them out."""
@@ -33,6 +35,7 @@ class HttpRequest:
     repeat: Repeat = Repeat.NEVER
 
 
+@front_door
 @frozen
 class HttpResponse:
     """One complete answer. Header names are lower case."""

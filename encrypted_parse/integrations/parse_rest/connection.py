@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from encrypted_parse.client import EncryptedClient
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     ConfigurationError,
     ParseServerError,
@@ -33,6 +34,7 @@ class InsecureParseRestWarning(UserWarning):
     """A variant of the library is installed that checks no certificates."""
 
 
+@front_door
 class Connection:
     """One app for all of parse_rest, which knows one only; and its users, by session."""
 
@@ -81,6 +83,7 @@ class Connection:
 _connection: Connection | None = None
 
 
+@front_door
 def current() -> Connection:
     """Return the connection.
 
@@ -94,6 +97,7 @@ def current() -> Connection:
     return _connection
 
 
+@front_door
 def connect(client: EncryptedClient | None = None) -> None:
     """Let parse_rest talk to the app of *client*, in place of ``parse_rest.connection.register``.
 
@@ -122,6 +126,7 @@ def connect(client: EncryptedClient | None = None) -> None:
     _connection = joined
 
 
+@front_door
 def current_user() -> UserClient:
     """Return whoever is logged in, as this package's client: ``current_user().register()``.
 
@@ -162,6 +167,7 @@ def _remember_columns(resource: Any) -> None:  # noqa: ANN401 - a class of parse
     if getattr(before, "remembers", False):
         return
 
+    @front_door
     def _init_attrs(instance: Any, args: Mapping[str, Any]) -> None:  # noqa: ANN401 - any object
         remember_columns(instance, args)
         before(instance, args)
@@ -188,6 +194,7 @@ def _rebase(old: str, new: str) -> None:
 # --- what takes the place of methods of parse_rest ------------------------------------------
 
 
+@front_door
 def _execute(
     cls: Any,  # noqa: ANN401 - any class of parse_rest
     /,
@@ -246,6 +253,7 @@ def _raise_as_before(error: ParseServerError) -> NoReturn:
     raise raised from error
 
 
+@front_door
 def _batch(self: Any, methods: Iterable[Callable[..., Any]]) -> None:  # noqa: ANN401 - a ParseBatcher
     """Run all methods; what succeeded is taken over, and all errors are raised as one."""
     prepared = [method(batch=True) for method in methods]

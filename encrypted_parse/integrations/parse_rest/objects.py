@@ -7,6 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 from attrs import define, field, frozen
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import is_envelope
 from encrypted_parse.errors import (
     AuthorMismatchError,
@@ -42,6 +43,7 @@ class Sealed:
     encryption: Encryption
 
 
+@front_door
 def sealed(
     annotation: Any = str,  # noqa: ANN401 - a type form
     *,
@@ -77,6 +79,7 @@ class _Declared:
     encryption: Encryption
 
 
+@front_door
 def encrypted_object(**attributes: Sealed) -> Callable[[C], C]:
     """Encrypt attributes of a class of parse_rest.
 
@@ -124,6 +127,7 @@ class _Patch:
         init_attrs, to_native, save = cls._init_attrs, cls._to_native, cls.save
         getattr_before = cls.__getattr__
 
+        @front_door
         def _init_attrs(instance: Any, args: Mapping[str, Any]) -> None:  # noqa: ANN401
             init_attrs(instance, _open(instance, args, declared))
 
@@ -133,6 +137,7 @@ class _Patch:
                 body.pop(name, None)
             return {**body, **_seal(instance, declared)}
 
+        @front_door
         def _save(instance: Any, batch: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002
             result = save(instance, batch=batch)
             if not batch:
@@ -140,6 +145,7 @@ class _Patch:
                 return result
             request, take_over = result
 
+            @front_door
             def callback(answer: Any) -> None:  # noqa: ANN401
                 take_over(answer)
                 _commit(instance)
@@ -311,6 +317,7 @@ def _recipients(
 
 
 def _refusing(method: Callable[..., Any], declared: Mapping[str, _Declared]) -> Callable[..., Any]:
+    @front_door
     def refuse(instance: Any, key: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         if key in declared:
             raise EncryptedOperationError(
@@ -326,6 +333,7 @@ def _guarded_manager(cls: Any, declared: Mapping[str, _Declared]) -> Any:  # noq
     """Return a manager whose queries do not name encrypted attributes."""
     query = load("query")
 
+    @front_door
     class GuardedQueryset(query.Queryset):  # type: ignore[misc, name-defined]  # an untyped library
         def filter(self, **conditions: Any) -> Any:  # noqa: ANN401
             _check_names("filter", conditions, declared)

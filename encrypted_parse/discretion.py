@@ -1,0 +1,152 @@
+"""Discretion: an exception that leaves this package takes no value along.
+
+Error trackers send the local variables of every frame of a traceback. Ours hold plaintexts,
+passwords and keys in whatever form the work of the moment needs, so no `repr` can hide them all.
+Therefore everything public is a front door: when an exception passes it, the finished frames behind
+it forget their locals, as `traceback.clear_frames` makes them. Files, lines and names of functions
+stay. ADR 20.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import types
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Final, TypeVar, cast
+
+Thing = TypeVar("Thing", bound=Callable[..., Any])
+Failure = TypeVar("Failure", bound=BaseException)
+
+SPECIAL_DOORS: Final = frozenset({"__call__", "__getitem__", "__init__", "__iter__", "__next__"})
+"""The special methods that are doors of a class. The others are given no secret."""
+_MARK = "__front_door__"
+
+
+def front_door(thing: Thing) -> Thing:
+    """Make a function, or what is public in a class, a door that exceptions leave empty-handed.
+
+    Of a class: its own public methods, class methods, static methods and properties, and its
+    `SPECIAL_DOORS`. Inherited ones are the business of the class that defines them.
+
+    When an exception passes, every finished frame below the door is cleared, of this exception
+    and of all that it is linked to, whoever's code the frame runs: an app's own codec or
+    transport is given the same values. Exceptions that the caller was handling already stay as
+    they are. Signature, name, type and docstring of *thing* are kept.
+    """
+    if not isinstance(thing, type):
+        return cast("Thing", _as_door(thing))
+    for name, member in list(vars(thing).items()):
+        if name in SPECIAL_DOORS or not name.startswith("_"):
+            door = _member_as_door(member)
+            if door is not member:
+                setattr(thing, name, door)
+    return thing
+
+
+def is_front_door(member: object) -> bool:
+    """Tell whether a function, a method as its class holds it, or a whole property is a door."""
+    if isinstance(member, property):
+        return all(map(is_front_door, filter(None, (member.fget, member.fset, member.fdel))))
+    return hasattr(getattr(member, "__func__", member), _MARK)
+
+
+def as_value(error: Failure) -> Failure:
+    """Return *error* to be handed out as a value: its class, message, attributes, and no more.
+
+    It was caught in a frame that still runs and cannot be cleared, so traceback, cause and
+    context are dropped.
+    """
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
+
+
+def _member_as_door(member: Any) -> Any:  # noqa: ANN401 - whatever a class holds
+    if isinstance(member, types.FunctionType):
+        return _as_door(member)
+    if isinstance(member, (classmethod, staticmethod)):
+        return type(member)(_as_door(member.__func__))
+    if isinstance(member, property):
+        parts = (member.fget, member.fset, member.fdel)
+        getter, setter, deleter = (part and _as_door(part) for part in parts)
+        return property(getter, setter, deleter, member.__doc__)
+    return member
+
+
+def _as_door(function: Any) -> Any:  # noqa: ANN401 - any callable, and the same again
+    if is_front_door(function):
+        return function
+
+    def door(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever *function* returns
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            del args, kwargs
+            _empty_hands(error)
+            raise
+
+    def generator_door(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:  # noqa: ANN401
+        running = function(*args, **kwargs)
+        del args, kwargs
+        try:
+            return (yield from running)
+        except BaseException as error:
+            _empty_hands(error)
+            raise
+
+    made = functools.wraps(function)(
+        generator_door if inspect.isgeneratorfunction(function) else door
+    )
+    setattr(made, _MARK, True)
+    return made
+
+
+def _empty_hands(error: BaseException) -> None:
+    """Take from *error*, which is passing a door, what it holds of the frames below that door."""
+    passed = error.__traceback__
+    _clear(passed and passed.tb_next)  # the first frame is the door's own
+    _forget_values(error)
+    waiting, seen = [*_linked(error)], {id(error)}
+    while waiting:
+        other = waiting.pop()
+        # One that was caught in a frame that still runs is the caller's, or another door's.
+        if id(other) not in seen and _clear(other.__traceback__):
+            _forget_values(other)
+            waiting.extend(_linked(other))
+        seen.add(id(other))
+
+
+def _linked(error: BaseException) -> Iterator[BaseException]:
+    if error.__suppress_context__ and error.__cause__ is None:
+        error.__context__ = None  # `from None` only keeps it from being printed
+    yield from (one for one in (error.__cause__, error.__context__) if one is not None)
+    if isinstance(error, BaseExceptionGroup):
+        yield from error.exceptions
+
+
+def _clear(traceback: types.TracebackType | None) -> bool:
+    """Clear the frames of *traceback* that are finished; tell whether the first one is."""
+    finished = True
+    first = traceback
+    while traceback is not None:
+        try:
+            traceback.tb_frame.clear()
+        except RuntimeError:  # it runs
+            finished = finished and traceback is not first
+        traceback = traceback.tb_next
+    return finished
+
+
+def _forget_values(error: BaseException) -> None:
+    """Drop the value that Python's own errors carry beside their message."""
+    if isinstance(error, AttributeError):
+        error.obj = None
+    elif isinstance(error, json.JSONDecodeError):
+        error.doc = ""
+    elif isinstance(error, UnicodeDecodeError):
+        error.object = b""
+        error.args = (error.encoding, b"", error.start, error.end, error.reason)
+    elif isinstance(error, UnicodeEncodeError):
+        error.object = ""
+        error.args = (error.encoding, "", error.start, error.end, error.reason)
