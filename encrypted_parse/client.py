@@ -18,7 +18,7 @@ from encrypted_parse.directory import (
     ServiceClient,
     TokenProvider,
 )
-from encrypted_parse.discretion import front_door
+from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import ConfigurationError, NotPicklableError, TokenError
 from encrypted_parse.keystore import (
@@ -137,12 +137,14 @@ class EncryptedClient:
         Raises:
             ConfigurationError: A variable is missing, or cannot be right.
         """
-        variables = os.environ if environ is None else environ
-        settings: dict[str, Any] = {
-            parameter: variables[name]
-            for parameter, name in _VARIABLES.items()
-            if variables.get(name)
-        }
+        variables = hushed(os.environ if environ is None else environ)
+        settings: dict[str, Any] = hushed(
+            {
+                parameter: variables[name]
+                for parameter, name in _VARIABLES.items()
+                if variables.get(name)
+            }
+        )
         settings.update(overrides)
         for parameter in ("server_url", "application_id"):
             if parameter not in settings:

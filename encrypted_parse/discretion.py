@@ -4,7 +4,8 @@ Error trackers send the local variables of every frame of a traceback. Ours hold
 passwords and keys in whatever form the work of the moment needs, so no `repr` can hide them all.
 Therefore everything public is a front door: when an exception passes it, the finished frames behind
 it forget their locals, as `traceback.clear_frames` makes them. Files, lines and names of functions
-stay. ADR 20.
+stay. What has to stand in a frame that runs, while somebody else's code is called, is `hushed`.
+ADR 20.
 """
 
 from __future__ import annotations
@@ -12,16 +13,20 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import re
 import types
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, Final, TypeVar, cast
 
 Thing = TypeVar("Thing", bound=Callable[..., Any])
 Failure = TypeVar("Failure", bound=BaseException)
+Value = TypeVar("Value")
 
 SPECIAL_DOORS: Final = frozenset({"__call__", "__getitem__", "__init__", "__iter__", "__next__"})
 """The special methods that are doors of a class. The others are given no secret."""
-_MARK = "__front_door__"
+_SECRET: Final = re.compile(r"password|passphrase|token$|^(code|environ|secret|variables)$")
+"""Parameters that a door hands on hushed; constructors keep what they are given, as it is."""
+_MARK: Final = "__front_door__"
 
 
 def front_door(thing: Thing) -> Thing:
@@ -33,7 +38,8 @@ def front_door(thing: Thing) -> Thing:
     When an exception passes, every finished frame below the door is cleared, of this exception
     and of all that it is linked to, whoever's code the frame runs: an app's own codec or
     transport is given the same values. Exceptions that the caller was handling already stay as
-    they are. Signature, name, type and docstring of *thing* are kept.
+    they are. Parameters that are named like a secret reach *thing* `hushed`. Its signature, name,
+    type and docstring are kept.
     """
     if not isinstance(thing, type):
         return cast("Thing", _as_door(thing))
@@ -62,6 +68,39 @@ def as_value(error: Failure) -> Failure:
     return error
 
 
+def hushed(value: Value) -> Value:
+    """Return a text, bytes or a mapping in an equal form whose `repr` shows nothing.
+
+    A callback, a transport or a handler of log records may look at the frames that called it, and
+    a frame that runs cannot be cleared. `str` of the text, or a part of it, speaks again. Anything
+    else is returned as it is.
+    """
+    mute: Any
+    for kind, mute in ((str, _Text), (bytes, _Bytes), (Mapping, _Dict)):
+        if isinstance(value, kind) and not isinstance(value, mute):
+            return cast("Value", mute(value))
+    return value
+
+
+def _show_nothing(_: object) -> str:
+    return "<hushed>"
+
+
+class _Text(str):
+    __slots__ = ()
+    __repr__ = _show_nothing
+
+
+class _Bytes(bytes):
+    __slots__ = ()
+    __repr__ = _show_nothing
+
+
+class _Dict(dict[Any, Any]):
+    __slots__ = ()
+    __repr__ = _show_nothing
+
+
 def _member_as_door(member: Any) -> Any:  # noqa: ANN401 - whatever a class holds
     if isinstance(member, types.FunctionType):
         return _as_door(member)
@@ -77,12 +116,17 @@ def _member_as_door(member: Any) -> Any:  # noqa: ANN401 - whatever a class hold
 def _as_door(function: Any) -> Any:  # noqa: ANN401 - any callable, and the same again
     if is_front_door(function):
         return function
+    secrets = _secrets_of(function)
 
+    # A door is a running frame itself: what it hands on is on the way, never in a local of it.
     def door(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever *function* returns
+        passed: list[Any] = [kwargs, args]
+        if secrets:
+            passed = _hushed_arguments(secrets, args, kwargs)
+        del args, kwargs
         try:
-            return function(*args, **kwargs)
+            return function(*passed.pop(), **passed.pop())
         except BaseException as error:
-            del args, kwargs
             _empty_hands(error)
             raise
 
@@ -100,6 +144,25 @@ def _as_door(function: Any) -> Any:  # noqa: ANN401 - any callable, and the same
     )
     setattr(made, _MARK, True)
     return made
+
+
+def _secrets_of(function: types.FunctionType) -> dict[str, int]:
+    """Return the parameters that are named like a secret, each with its place."""
+    code = function.__code__
+    if function.__name__ == "__init__":
+        return {}
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return {name: place for place, name in enumerate(names) if _SECRET.search(name)}
+
+
+def _hushed_arguments(
+    secrets: Mapping[str, int], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> list[Any]:
+    places = set(secrets.values())
+    return [
+        {name: hushed(value) if name in secrets else value for name, value in kwargs.items()},
+        [hushed(value) if place in places else value for place, value in enumerate(args)],
+    ]
 
 
 def _empty_hands(error: BaseException) -> None:

@@ -16,7 +16,7 @@ from attrs import field, frozen
 
 from encrypted_parse.backup.keyknox import KeyknoxClient, Place
 from encrypted_parse.crypto import PrivateKey, PublicKey
-from encrypted_parse.discretion import front_door
+from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.envelope import (
     DetachedEnvelope,
     decrypt,
@@ -109,14 +109,16 @@ class KeyArchive:
         readers = [key.public_key for key in current]
         if archived.recovery_key is not None:
             readers.append(archived.recovery_key)
-        plaintext = json.dumps(
-            {
-                "version": FORMAT_VERSION,
-                "user_id": self._user_id,
-                "keys": [key.to_base64() for key in archived.keys],
-                "recovery_key": archived.recovery_key and archived.recovery_key.to_base64(),
-            }
-        ).encode("ascii")
+        plaintext = hushed(
+            json.dumps(
+                {
+                    "version": FORMAT_VERSION,
+                    "user_id": self._user_id,
+                    "keys": [key.to_base64() for key in archived.keys],
+                    "recovery_key": archived.recovery_key and archived.recovery_key.to_base64(),
+                }
+            ).encode("ascii")
+        )
         sealed = sign_and_encrypt(plaintext, signer=signer, recipients=readers)
         record = DetachedEnvelope(_METADATA, sealed)
         self._keyknox.push_record(_PLACE, [self._user_id], record, archived.revision)

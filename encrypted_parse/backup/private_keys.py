@@ -20,7 +20,7 @@ from encrypted_parse.backup.entries import (
 )
 from encrypted_parse.backup.keyknox import KeyknoxClient, KeyknoxRecord, Place
 from encrypted_parse.crypto import PrivateKey
-from encrypted_parse.discretion import front_door
+from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.envelope import (
     DetachedEnvelope,
     decrypt_then_verify_detached,
@@ -110,6 +110,7 @@ class PrivateKeyBackups:
             WrongBackupPasswordError: *old* is not its password; nothing was changed.
             NewerBackupError: It was made by E3Kit for Kotlin 3; nothing was changed.
         """
+        old, new = hushed(old), hushed(new)
         old_key = self._brainkey.derive(old)
         record = self._present(name)
         try:

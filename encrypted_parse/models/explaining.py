@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from encrypted_parse.discretion import front_door
+from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.errors import (
     EncryptedParseError,
     FieldLockedError,
@@ -15,6 +15,7 @@ from encrypted_parse.errors import (
 )
 from encrypted_parse.models import rows
 from encrypted_parse.models.acl import PUBLIC
+from encrypted_parse.models.fields import Field
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.rules import acl_readers
 from encrypted_parse.models.sealer import Readers, Sealer
@@ -79,15 +80,13 @@ def explain(instance: Model, sealer: Sealer) -> Explanation:
         name = declared.name
         try:
             recipients = encryption.to.user_ids(
-                rows.acl_to_save(instance, sealer.user_id), instance.__dict__
+                rows.acl_to_save(instance, sealer.user_id), hushed(instance.__dict__)
             )
             readers = sealer.resolve(recipients) | {sealer.user_id}
-            value = instance.__dict__.get(name)
-            if name in instance.locked and value is None:
+            is_none = instance.__dict__.get(name) is None
+            if name in instance.locked and is_none:
                 raise FieldLockedError(f"it is locked: {instance.locked[name]}")
-            plaintext = None
-            if value is not None:
-                plaintext = declared.codec.to_plaintext(declared.check(value))
+            plaintext = None if is_none else _plaintext(instance, declared)
             fields.append(_explain_field(instance, sealer, name, readers, plaintext))
         except EncryptedParseError as error:
             fields.append(FieldExplanation(name, problem=str(error)))
@@ -95,6 +94,11 @@ def explain(instance: Model, sealer: Sealer) -> Explanation:
         name for name, declared in type(instance).fields.items() if declared.encryption is None
     )
     return Explanation(tuple(fields), plain)
+
+
+def _plaintext(instance: Model, declared: Field) -> bytes:
+    value = declared.check(instance.__dict__[declared.name])
+    return hushed(declared.codec.to_plaintext(value))
 
 
 def _explain_field(
@@ -126,7 +130,7 @@ def who_can_read(
     known = {sealer.user_id, *candidates}
     for rule in [acl_readers(), *(one.to for _, one in rows.encrypted_fields(fresh))]:
         try:
-            known |= sealer.resolve(rule.user_ids(acl, fresh.__dict__))
+            known |= sealer.resolve(rule.user_ids(acl, hushed(fresh.__dict__)))
         except EncryptedParseError:
             continue  # a public ACL, a role that we may not see: the envelopes say the rest
     for _, encryption in rows.encrypted_fields(fresh):

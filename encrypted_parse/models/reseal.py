@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from attrs import define, field
 
-from encrypted_parse.discretion import as_value, front_door
+from encrypted_parse.discretion import as_value, front_door, hushed
 from encrypted_parse.errors import EncryptedParseError, MalformedResponseError
 from encrypted_parse.models import drafts, rows
 from encrypted_parse.models.model import Model
@@ -155,7 +155,7 @@ def _stale_fields(
         if author != sealer.user_id or declared.name in state.locked:
             skipped = True
             continue
-        recipients = encryption.to.user_ids(state.acl, instance.__dict__) | {sealer.user_id}
+        recipients = encryption.to.user_ids(state.acl, hushed(instance.__dict__)) | {sealer.user_id}
         if not sealer.is_current(text, recipients):
             stale.append(declared.name)
     report.skipped += skipped

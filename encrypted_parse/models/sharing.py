@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from encrypted_parse.discretion import as_value, front_door
+from encrypted_parse.discretion import as_value, front_door, hushed
 from encrypted_parse.errors import (
     EncryptedParseError,
     FieldLockedError,
@@ -114,7 +114,7 @@ class Sharing:
             if fresh.__dict__.get(declared.name) is None:
                 continue
             present.append(declared)
-            recipients = encryption.to.user_ids(fresh._state.acl, fresh.__dict__)  # noqa: SLF001 - our own
+            recipients = encryption.to.user_ids(fresh._state.acl, hushed(fresh.__dict__))  # noqa: SLF001 - our own
             still = self._sealer.resolve(recipients) & removed
             if still:
                 raise RecipientRuleError(

@@ -256,7 +256,8 @@ class ParseClient(RestClient):
         Raises:
             ParseServerError: The server refused: of the name, the type, the size, or this user.
         """
-        headers = {**self._headers(), "Content-Type": content_type}
+        headers = self._headers()
+        headers["Content-Type"] = content_type
         url = f"{self.app.server_url}/files/{quote_object_id(name)}"
         request = HttpRequest("POST", url, headers, body=content, repeat=Repeat.SAFE)
         stored = read_object(self._transport.send(request)).get("name")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.errors import NotPicklableError
 from encrypted_parse.parse.answers import read_answer, read_object
 from encrypted_parse.parse.app import ParseApp
@@ -15,6 +16,7 @@ from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transpo
 MAX_URL_QUERY_BYTES = 4096  # longer queries travel in a body; servers stop at about 16 KB
 
 
+@front_door
 class RestClient:
     """One app, and one user's session or none. Immutable, and usable from many threads."""
 
@@ -94,12 +96,12 @@ class RestClient:
         content = None
         if body is not None:
             headers["Content-Type"] = "application/json"
-            content = encode(body)
+            content = hushed(encode(body))
         url = f"{self.app.server_url}/{path}"
         return self._transport.send(HttpRequest(method, url, headers, body=content, repeat=repeat))
 
     def _headers(self) -> dict[str, str]:
-        headers = {"X-Parse-Application-Id": self.app.application_id}
+        headers = hushed({"X-Parse-Application-Id": self.app.application_id})
         if self.app.rest_api_key is not None:
             headers["X-Parse-REST-API-Key"] = self.app.rest_api_key
         if self.app.master_key is not None:

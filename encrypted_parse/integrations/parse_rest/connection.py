@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from encrypted_parse.client import EncryptedClient
-from encrypted_parse.discretion import front_door
+from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.errors import (
     ConfigurationError,
     ParseServerError,
@@ -205,7 +205,7 @@ def _execute(
     _body: str | bytes | None = None,
     **fields: Any,  # noqa: ANN401 - columns, or parameters of a query
 ) -> Any:  # noqa: ANN401 - JSON
-    joined = current()
+    joined, fields = current(), hushed(fields)
     url = uri if uri.startswith(joined.root) else cls.ENDPOINT_ROOT + uri
     path = url.removeprefix(joined.root).strip("/")
     if batch:
@@ -216,11 +216,11 @@ def _execute(
     parse = joined.parse.with_session(joined.session_token())
     headers = dict(extra_headers or {})
     if _body is not None:
-        content = _body.encode() if isinstance(_body, str) else _body
+        content = hushed(_body.encode() if isinstance(_body, str) else _body)
         return _answer(lambda: parse.call(http_verb, path, content=content, headers=headers))
     if http_verb == "GET":
         return _answer(lambda: parse.call("GET", path, params=_params(fields), headers=headers))
-    content = json.dumps(to_parse(fields, True), allow_nan=False).encode()
+    content = hushed(json.dumps(to_parse(fields, True), allow_nan=False).encode())
     headers["Content-Type"] = "application/json"
     return _answer(lambda: parse.call(http_verb, path, content=content, headers=headers))
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 from attrs import define, field, frozen
 
-from encrypted_parse.discretion import front_door
+from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.envelope import is_envelope
 from encrypted_parse.errors import (
     AuthorMismatchError,
@@ -188,7 +188,8 @@ def _open(
     declared: Mapping[str, _Declared],
 ) -> dict[str, Any]:
     """Return a row's columns with the encrypted ones decrypted; what cannot be is locked."""
-    values = dict(args)
+    args = hushed(args)
+    values = hushed(dict(args))
     if "createdAt" not in args:
         return values  # made by the app, not by a server
     state, sealer = _state(instance), _sealer()
@@ -205,8 +206,8 @@ def _open(
         if isinstance(opened, EncryptedParseError):
             state.locked[name] = LockedValue.from_error(opened)
             continue
-        plaintext, values[name] = opened
-        state.stored[name] = plaintext
+        state.stored[name], values[name] = opened
+        del opened  # the next one may ask the network
     return values
 
 
@@ -255,13 +256,12 @@ def _seal(
                     f"{one.where} would have to be encrypted for other readers, but it is locked"
                 )
             continue
-        value = instance.__dict__.get(name)
-        if value is None:
+        if instance.__dict__.get(name) is None:
             if name in state.stored:
                 sent[name] = DELETE
                 state.pending[name] = (None, None)
             continue
-        plaintext = _plaintext(one, value)
+        plaintext = _plaintext(one, instance.__dict__[name])
         recipients = one.encryption.to.user_ids(acl, plain) | {sealer.user_id}
         if state.stored.get(name) == plaintext and state.recipients.get(name) == recipients:
             continue
@@ -283,7 +283,7 @@ def _plaintext(one: _Declared, value: Any) -> bytes:  # noqa: ANN401 - whatever 
         raise InvalidValueError(f"{one.where}: {error}", hint=error.hint) from None
     if isinstance(checked, str) and is_envelope(checked):
         raise DoubleEncryptionError(f"{one.where}: the value is an envelope already")
-    return one.codec.to_plaintext(checked)
+    return hushed(one.codec.to_plaintext(checked))
 
 
 def _commit(instance: Any) -> None:  # noqa: ANN401 - an object of parse_rest
