@@ -189,16 +189,16 @@ def _linked(error: BaseException) -> Iterator[BaseException]:
 
 
 def _clear(traceback: types.TracebackType | None) -> bool:
-    """Clear the frames of *traceback* that are finished; tell whether the first one is."""
-    finished = True
+    """Clear the frames of *traceback*; if the first one still runs, leave all, and return False."""
     first = traceback
     while traceback is not None:
         try:
             traceback.tb_frame.clear()
-        except RuntimeError:  # it runs
-            finished = finished and traceback is not first
+        except RuntimeError:  # it runs; a worker's last frame may, for a moment
+            if traceback is first:
+                return False
         traceback = traceback.tb_next
-    return finished
+    return True
 
 
 def _forget_values(error: BaseException) -> None:
