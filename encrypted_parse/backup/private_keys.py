@@ -76,7 +76,7 @@ class PrivateKeyBackups:
                 hint="change its password, or reset it if the password is lost",
             )
         entry_name = name or self._user_id
-        entries = {entry_name: key_entry(entry_name, keys[0], self._clock())}
+        entries = hushed({entry_name: key_entry(entry_name, keys[0], self._clock())})
         for key in keys[1:]:
             old_name = OLD_KEY_PREFIX + key.public_key.key_id.hex()
             entries[old_name] = key_entry(old_name, key, self._clock())
@@ -208,4 +208,4 @@ def _open(record: KeyknoxRecord, brain_key: PrivateKey) -> Entries:
         ) from None
     except EnvelopeError as error:
         raise MalformedBackupError("the backup was altered, or is not one") from error
-    return read_entries(plaintext)
+    return hushed(read_entries(plaintext))

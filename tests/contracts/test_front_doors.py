@@ -202,11 +202,14 @@ def test_what_the_caller_was_handling_stays_as_it_is() -> None:
         mine = "a value of the app"
         raise LookupError(mine)
 
-    with pytest.raises(InvalidValueError) as caught:
+    def handles() -> None:
         try:
             of_the_app()
         except LookupError:
             _door(SECRET)
+
+    with pytest.raises(InvalidValueError) as caught:
+        handles()
     handled = caught.value.__context__
     assert isinstance(handled, LookupError)
     assert frames_of(handled)[-1].f_locals == {"mine": "a value of the app"}
@@ -231,7 +234,7 @@ def test_an_exception_from_none_has_no_context() -> None:
 @pytest.mark.parametrize(
     "mistake",
     [
-        lambda secret: json.loads(secret),
+        json.loads,
         lambda secret: (secret + "\ud800").encode("utf-8"),
         lambda secret: (secret.encode() + b"\xff").decode("utf-8"),
         lambda secret: secret.no_such_attribute,
