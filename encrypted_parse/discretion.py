@@ -24,7 +24,7 @@ Value = TypeVar("Value")
 
 SPECIAL_DOORS: Final = frozenset({"__call__", "__getitem__", "__init__", "__iter__", "__next__"})
 """The special methods that are doors of a class. The others are given no secret."""
-_SECRET: Final = re.compile(r"password|passphrase|token$|^(code|environ|secret|variables)$")
+_SECRET: Final = re.compile(r"passw(or)?d|passphrase|token$|^(code|environ|secret|variables)$")
 """Parameters that a door hands on hushed; constructors keep what they are given, as it is."""
 _MARK: Final = "__front_door__"
 

@@ -25,6 +25,12 @@ from encrypted_parse.parse.batch import BATCH_OPERATIONS
 from encrypted_parse.user_client import UserClient
 
 _MODULES = ("connection", "datatypes", "user", "installation", "role")
+_DOORS = (  # classes whose methods are given passwords and plaintexts before ours are
+    ("user", "User"),
+    ("datatypes", "ParseResource"),
+    ("query", "QueryManager"),
+    ("query", "Queryset"),
+)
 _INSECURE = "qs-parse-rest"
 _MAX_USERS = 1000
 _token: contextvars.ContextVar[str | None] = contextvars.ContextVar("parse_rest_session")
@@ -66,7 +72,7 @@ class Connection:
         Raises:
             SessionExpiredError: Nobody is logged in, or no longer.
         """
-        token = self.session_token()
+        token = hushed(self.session_token())
         if token is None:
             raise SessionExpiredError(
                 "nobody is logged in, so nobody can encrypt or decrypt",
@@ -120,6 +126,8 @@ def connect(client: EncryptedClient | None = None) -> None:
     connection.SessionToken.__exit__ = _leave_session
     load("datatypes").ParseType.convert_to_parse = staticmethod(to_parse)
     _remember_columns(load("datatypes").ParseResource)
+    for module, name in _DOORS:
+        front_door(getattr(load(module), name))
     app = joined.parse.app
     connection.ACCESS_KEYS.clear()
     connection.ACCESS_KEYS.update(app_id=app.application_id, rest_key=app.rest_api_key or "")
