@@ -14,6 +14,7 @@ import functools
 import inspect
 import json
 import re
+import sys
 import types
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, Final, TypeVar, cast
@@ -27,6 +28,7 @@ SPECIAL_DOORS: Final = frozenset({"__call__", "__getitem__", "__init__", "__iter
 _SECRET: Final = re.compile(r"passw(or)?d|passphrase|token$|^(code|environ|secret|variables)$")
 """Parameters that a door hands on hushed; constructors keep what they are given, as it is."""
 _MARK: Final = "__front_door__"
+_PACKAGE: Final = f"{__package__}."
 
 
 def front_door(thing: Thing) -> Thing:
@@ -80,6 +82,14 @@ def hushed(value: Value) -> Value:
         if isinstance(value, kind) and not isinstance(value, mute):
             return cast("Value", mute(value))
     return value
+
+
+def level_outside() -> int:
+    """Return the `stacklevel` with which a warning names the line that called this package."""
+    frame, level = sys._getframe(1), 1  # noqa: SLF001 - its documented use
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _show_nothing(_: object) -> str:

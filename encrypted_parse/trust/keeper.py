@@ -12,7 +12,7 @@ from attrs import frozen
 
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card, CardChain
-from encrypted_parse.discretion import front_door
+from encrypted_parse.discretion import front_door, level_outside
 from encrypted_parse.errors import UntrustedKeyError
 from encrypted_parse.trust.judgement import Finding, judge
 from encrypted_parse.trust.pins import Pin, PinLevel, TrustStore
@@ -191,4 +191,4 @@ class TrustKeeper:
             _log.warning("%s: %s", self.owner, text)
         else:
             advice = "compare safety numbers with the user, then accept_key()"
-            warnings.warn(f"{text}; {advice}", KeyChangedWarning, stacklevel=4)
+            warnings.warn(f"{text}; {advice}", KeyChangedWarning, stacklevel=level_outside())

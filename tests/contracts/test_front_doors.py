@@ -23,6 +23,8 @@ from encrypted_parse import Embedded, Model, encrypted, only_me
 from encrypted_parse.discretion import SPECIAL_DOORS, as_value, front_door, hushed, is_front_door
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import EncryptedParseError, InvalidValueError
+from encrypted_parse.testing import InMemoryApp
+from encrypted_parse.trust import KeyChangedWarning
 
 ROOT = Path(encrypted_parse.__file__).parent
 SECRET = "canary"
@@ -440,3 +442,15 @@ def test_constructors_and_assignments_of_models_are_doors(mistake: Any) -> None:
     with pytest.raises((InvalidValueError, AttributeError, TypeError)) as caught:
         mistake()
     assert not [place for place, text in shown_by(caught.value) if SECRET in text]
+
+
+def test_a_warning_names_the_line_of_the_app() -> None:
+    """However many doors lie between: a warning of a changed key points out of the package."""
+    app = InMemoryApp()
+    alice, bob = app.make_user(), app.make_user()
+    alice.e3kit.find_users([bob.user_id])
+    bob.e3kit.cleanup()
+    bob.e3kit.rotate_private_key()
+    with pytest.warns(KeyChangedWarning) as warned:
+        alice.e3kit.find_users([bob.user_id], force_reload=True)
+    assert [one.filename for one in warned] == [__file__]

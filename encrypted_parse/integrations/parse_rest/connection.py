@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from encrypted_parse.client import EncryptedClient
-from encrypted_parse.discretion import front_door, hushed
+from encrypted_parse.discretion import front_door, hushed, level_outside
 from encrypted_parse.errors import (
     ConfigurationError,
     ParseServerError,
@@ -166,7 +166,7 @@ def _warn_if_insecure() -> None:
         "server can read and change everything that it sends. Uninstall it, and install "
         "encrypted-parse[parse-rest].",
         InsecureParseRestWarning,
-        stacklevel=3,
+        stacklevel=level_outside(),
     )
 
 
