@@ -26,7 +26,8 @@ Value = TypeVar("Value")
 SPECIAL_DOORS: Final = frozenset({"__call__", "__getitem__", "__init__", "__iter__", "__next__"})
 """The special methods that are doors of a class. The others are given no secret."""
 _SECRET: Final = re.compile(r"passw(or)?d|passphrase|token$|^(code|environ|secret|variables)$")
-"""Parameters that a door hands on hushed; constructors keep what they are given, as it is."""
+"""Parameters that a door hands on hushed: secrets, and environments, which hold any program's.
+Constructors are handed what they keep as it is."""
 _MARK: Final = "__front_door__"
 _PACKAGE: Final = f"{__package__}."
 
@@ -177,17 +178,38 @@ def _hushed_arguments(
 
 def _empty_hands(error: BaseException) -> None:
     """Take from *error*, which is passing a door, what it holds of the frames below that door."""
-    passed = error.__traceback__
-    _clear(passed and passed.tb_next)  # the first frame is the door's own
+    for frame in _frames_of(error):
+        _cleared(frame)
     _forget_values(error)
     waiting, seen = [*_linked(error)], {id(error)}
     while waiting:
         other = waiting.pop()
-        # One that was caught in a frame that still runs is the caller's, or another door's.
-        if id(other) not in seen and _clear(other.__traceback__):
-            _forget_values(other)
-            waiting.extend(_linked(other))
+        frames = _frames_of(other)
+        if id(other) in seen or (frames and not _cleared(frames[0])):
+            continue  # it was caught in a frame that still runs: it is the caller's
         seen.add(id(other))
+        for frame in frames:
+            _cleared(frame)
+        _forget_values(other)
+        waiting.extend(_linked(other))
+
+
+def _frames_of(error: BaseException) -> list[types.FrameType]:
+    frames = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        frames.append(traceback.tb_frame)
+        traceback = traceback.tb_next
+    return frames
+
+
+def _cleared(frame: types.FrameType) -> bool:
+    """Clear *frame*; return False if it still runs, as the door's own does."""
+    try:
+        frame.clear()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _linked(error: BaseException) -> Iterator[BaseException]:
@@ -196,19 +218,6 @@ def _linked(error: BaseException) -> Iterator[BaseException]:
     yield from (one for one in (error.__cause__, error.__context__) if one is not None)
     if isinstance(error, BaseExceptionGroup):
         yield from error.exceptions
-
-
-def _clear(traceback: types.TracebackType | None) -> bool:
-    """Clear the frames of *traceback*; if the first one still runs, leave all, and return False."""
-    first = traceback
-    while traceback is not None:
-        try:
-            traceback.tb_frame.clear()
-        except RuntimeError:  # it runs; a worker's last frame may, for a moment
-            if traceback is first:
-                return False
-        traceback = traceback.tb_next
-    return True
 
 
 def _forget_values(error: BaseException) -> None:

@@ -11,7 +11,7 @@ import threading
 import types
 import weakref
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -385,6 +385,48 @@ def test_doors_are_passed_by_many_threads() -> None:
     for thread in threads:
         thread.join()
     assert mute == [True] * 200
+
+
+def test_one_error_that_reaches_several_threads_is_cleared() -> None:
+    """Waiters for one answer share its error; whoever gets it, no finished frame has a value."""
+    shared: Future[None] = Future()
+    start = threading.Barrier(5)
+    mute: list[bool] = []
+
+    @front_door
+    def wait(secret: str) -> None:
+        copy = secret * 2
+        start.wait()
+        shared.result()
+        del copy
+
+    def run() -> None:
+        try:
+            wait(SECRET)
+        except InvalidValueError:
+            start.wait()
+            mute.append(True)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    error = InvalidValueError("for all")
+    shared.set_exception(error)
+    start.wait()
+    for thread in threads:
+        thread.join()
+    assert mute == [True] * 4
+    assert not [place for place, text in shown_by(error) if SECRET in text]
+    assert not any(SECRET in repr(frame.f_locals) for frame in frames_of(error))
+
+
+def test_the_token_of_a_session_is_an_ordinary_text() -> None:
+    """What an app is handed back is no hushed text: it may be stored as any other."""
+    app = InMemoryApp()
+    user = app.client().become(app.make_user("alice").session_token)
+    assert type(user.session_token) is str
+    assert type(user.username) is str
 
 
 def test_an_error_that_is_handed_out_is_bare() -> None:
