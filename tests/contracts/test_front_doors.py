@@ -175,7 +175,7 @@ def test_causes_and_contexts_lose_their_locals_too() -> None:
     assert cause.__context__ is not None
     for error in (caught.value, cause, cause.__context__):
         assert _is_mute(error)
-        assert frames_of(error)[-1].f_locals.keys() <= {"error"}
+        assert set(frames_of(error)[-1].f_locals) <= {"error"}
 
 
 def test_exceptions_of_a_group_lose_their_locals_too() -> None:
