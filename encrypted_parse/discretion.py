@@ -142,10 +142,10 @@ def _as_door(function: Any) -> Any:  # noqa: ANN401 - any callable, and the same
             raise
 
     def generator_door(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:  # noqa: ANN401
-        running = function(*args, **kwargs)
+        passed: list[Any] = [kwargs, args]
         del args, kwargs
         try:
-            return (yield from running)
+            return (yield from function(*passed.pop(), **passed.pop()))
         except BaseException as error:
             _empty_hands(error)
             raise

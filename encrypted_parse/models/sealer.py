@@ -12,7 +12,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from encrypted_parse.discretion import front_door
+from encrypted_parse.discretion import as_value, front_door
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.envelope import Header, from_text, to_text
 from encrypted_parse.errors import (
@@ -158,13 +158,13 @@ class E3KitSealer:
             try:
                 sealed.append(from_text(text))
             except EncryptedParseError as error:
-                sealed.append(error)
+                sealed.append(as_value(error))
         try:
             signers = self._e3kit.author_keys(author)
             envelopes = [one for one in sealed if isinstance(one, bytes)]
             opened = iter(self._e3kit.open_all(envelopes, signers))
         except EncryptedParseError as error:
-            return [error] * len(values)
+            return [as_value(error)] * len(values)
         return [next(opened) if isinstance(one, bytes) else one for one in sealed]
 
     def share(self, text: str, author: str, recipients: Collection[Recipient]) -> str:
