@@ -20,6 +20,7 @@ from encrypted_parse.directory import (
     ServiceClient,
     TokenProvider,
 )
+from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import ConfigurationError, NotPicklableError, TokenError
 from encrypted_parse.keystore import (
@@ -49,6 +50,7 @@ VIRGIL_CLOUD_KEY = "MCowBQYDK2VwAyEAljOYGANYiVq1WbvVvoYIKtvZi2ji9bAhxyu6iV/LF8M=
 """The key that Virgil Cloud signs cards with, as compiled into Virgil's own SDKs."""
 
 
+@front_door
 class EncryptedClient:
     """One Parse app with a directory of public keys.
 
@@ -144,12 +146,14 @@ class EncryptedClient:
         Raises:
             ConfigurationError: A variable is missing, or cannot be right.
         """
-        variables = os.environ if environ is None else _possible(environ)
-        settings: dict[str, Any] = {
-            parameter: variables[name]
-            for parameter, name in _VARIABLES.items()
-            if variables.get(name)
-        }
+        variables = hushed(os.environ if environ is None else _possible(environ))
+        settings: dict[str, Any] = hushed(
+            {
+                parameter: variables[name]
+                for parameter, name in _VARIABLES.items()
+                if variables.get(name)
+            }
+        )
         settings.update(overrides)
         for parameter in ("server_url", "application_id"):
             if parameter not in settings:

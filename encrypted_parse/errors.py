@@ -1,8 +1,9 @@
 """Every error that encrypted_parse raises on purpose.
 
 Catch the class; read the message; follow the hint. Messages never contain a private key, a
-password, a token or a plaintext. What a class is for is said here; which call raises it stands
-under "Raises:" of that call.
+password, a token or a plaintext, and the frames behind a public call hold no local any more when
+an exception has passed it. What a class is for is said here; which call raises it stands under
+"Raises:" of that call.
 
     EncryptedParseError
     ├── ConfigurationError

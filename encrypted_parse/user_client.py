@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from encrypted_parse.directory import Card
+from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import NotPicklableError
 from encrypted_parse.models import (
@@ -38,6 +40,7 @@ from encrypted_parse.parse import ParseClient, UserSession
 M = TypeVar("M", bound=Model)
 
 
+@front_door
 class UserClient:
     """One user's session: saves, fetches, and holds E3Kit's verbs as `e3kit`."""
 
@@ -168,6 +171,9 @@ class UserClient:
             ParseServerError: The server does not take files of this user.
             OSError: The source cannot be read.
         """
+        if isinstance(content, bytes):
+            content = io.BytesIO(content)
+        name = hushed(name)
         return self._files.upload(content, name=name, content_type=content_type, progress=progress)
 
     def download(

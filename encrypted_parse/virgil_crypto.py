@@ -23,6 +23,7 @@ from encrypted_parse import envelope
 from encrypted_parse.crypto import KeyType, PrivateKey, PublicKey
 from encrypted_parse.crypto import primitives as p
 from encrypted_parse.crypto.imports import import_private_key, import_public_key
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import (
     DetachedEnvelope,
     GroupSession,
@@ -99,27 +100,32 @@ class KeyPair(NamedTuple):
 # --- keys (section 2) -----------------------------------------------------------------------
 
 
+@front_door
 def generate_key_pair(key_type: KeyType = KeyType.ED25519) -> KeyPair:
     """Make a fresh key pair. `KeyType.CURVE25519` makes one that receives but cannot sign."""
     private_key = PrivateKey.generate(key_type)
     return KeyPair(private_key, private_key.public_key)
 
 
+@front_door
 def export_private_key(private_key: PrivateKey) -> bytes:
     """Return the **secret** 48-byte PKCS#8 DER that E3Kit stores (as base64)."""
     return private_key.to_bytes()
 
 
+@front_door
 def export_public_key(public_key: PublicKey) -> bytes:
     """Return the 44-byte SubjectPublicKeyInfo DER."""
     return public_key.to_bytes()
 
 
+@front_door
 def extract_public_key(private_key: PrivateKey) -> PublicKey:
     """Return the public half."""
     return private_key.public_key
 
 
+@front_door
 def fingerprint(public_key: PublicKey) -> str:
     """Return 64 hexadecimal digits in groups of four, for people to compare.
 
@@ -132,6 +138,7 @@ def fingerprint(public_key: PublicKey) -> str:
 # --- hashes, signatures, cards (sections 7 and 8) -------------------------------------------
 
 
+@front_door
 def calculate_hash(data: bytes, algorithm: str = "sha512") -> bytes:
     """Return the digest of *data*: sha224, sha256, sha384 or sha512.
 
@@ -143,11 +150,13 @@ def calculate_hash(data: bytes, algorithm: str = "sha512") -> bytes:
     return p.digest(data, algorithm)
 
 
+@front_door
 def card_id(content_snapshot: bytes) -> str:
     """Return the id of a card, 64 hexadecimal digits, from its snapshot exactly as received."""
     return envelope.card_id(content_snapshot)
 
 
+@front_door
 def sign(data: bytes, private_key: PrivateKey) -> bytes:
     """Return the 83-byte signature container of *private_key* over *data*; deterministic.
 
@@ -159,6 +168,7 @@ def sign(data: bytes, private_key: PrivateKey) -> bytes:
     return envelope.sign(data, private_key)
 
 
+@front_door
 def verify(data: bytes, signature: bytes, public_key: PublicKey) -> None:
     """Check a signature container over *data*. E3Kit's `verifySignature`, which returns a bool.
 
@@ -171,6 +181,7 @@ def verify(data: bytes, signature: bytes, public_key: PublicKey) -> None:
 # --- messages (section 5) -------------------------------------------------------------------
 
 
+@front_door
 def encrypt(
     data: bytes,
     public_keys: PublicKeys,
@@ -192,6 +203,7 @@ def encrypt(
     )
 
 
+@front_door
 def decrypt(encrypted_data: bytes, private_key: PrivateKey) -> bytes:
     """Decrypt an envelope of any form, **whoever wrote it**; a signature is not looked at.
 
@@ -201,6 +213,7 @@ def decrypt(encrypted_data: bytes, private_key: PrivateKey) -> bytes:
     return envelope.decrypt(encrypted_data, identities=[private_key])
 
 
+@front_door
 def sign_then_encrypt(
     data: bytes,
     private_key: PrivateKey,
@@ -226,6 +239,7 @@ def sign_then_encrypt(
     )
 
 
+@front_door
 def decrypt_then_verify(
     encrypted_data: bytes, private_key: PrivateKey, public_keys: PublicKeys
 ) -> bytes:
@@ -239,6 +253,7 @@ def decrypt_then_verify(
     )
 
 
+@front_door
 def sign_then_encrypt_detached(
     data: bytes,
     private_key: PrivateKey,
@@ -257,6 +272,7 @@ def sign_then_encrypt_detached(
     )
 
 
+@front_door
 def decrypt_then_verify_detached(
     encrypted_data: bytes,
     metadata: bytes,
@@ -275,6 +291,7 @@ def decrypt_then_verify_detached(
     )
 
 
+@front_door
 def sign_and_encrypt(
     data: bytes,
     private_key: PrivateKey,
@@ -298,6 +315,7 @@ def sign_and_encrypt(
     )
 
 
+@front_door
 def decrypt_and_verify(
     encrypted_data: bytes, private_key: PrivateKey, public_keys: PublicKeys
 ) -> bytes:
@@ -311,6 +329,7 @@ def decrypt_and_verify(
     )
 
 
+@front_door
 def decrypt_and_verify_all(
     encrypted_data: Sequence[bytes], private_key: PrivateKey, public_keys: PublicKeys
 ) -> list[bytes | EncryptedParseError]:
@@ -326,6 +345,7 @@ def decrypt_and_verify_all(
 # --- groups (section 9) ---------------------------------------------------------------------
 
 
+@front_door
 def create_group_session(group_id: str | bytes) -> GroupSession:
     """Start a group session at epoch 0. E3Kit's `generateGroupSession`.
 
@@ -335,6 +355,7 @@ def create_group_session(group_id: str | bytes) -> GroupSession:
     return GroupSession.create(group_id)
 
 
+@front_door
 def import_group_session(tickets: Sequence[bytes]) -> GroupSession:
     """Read the tickets that `GroupSession.to_tickets`, or E3Kit's `export`, returned.
 

@@ -17,6 +17,7 @@ from attrs import field, frozen
 from encrypted_parse._translating import translating
 from encrypted_parse.backup.keyknox import KeyknoxClient, Place
 from encrypted_parse.crypto import PrivateKey, PublicKey
+from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.envelope import (
     DetachedEnvelope,
     decrypt,
@@ -38,6 +39,7 @@ _PLACE = Place("encrypted_parse", "keys", "archive")
 _METADATA = b"encrypted_parse key archive 1"
 
 
+@front_door
 @frozen
 class ArchivedKeys:
     """What the archive holds.
@@ -56,6 +58,7 @@ class ArchivedKeys:
         raise NotPicklableError("archived keys are not written into pickles")
 
 
+@front_door
 class KeyArchive:
     """One user's archive. Writing replaces it; of two writers at once, one wins."""
 
@@ -107,14 +110,16 @@ class KeyArchive:
         readers = [key.public_key for key in current]
         if archived.recovery_key is not None:
             readers.append(archived.recovery_key)
-        plaintext = json.dumps(
-            {
-                "version": FORMAT_VERSION,
-                "user_id": self._user_id,
-                "keys": [key.to_base64() for key in archived.keys],
-                "recovery_key": archived.recovery_key and archived.recovery_key.to_base64(),
-            }
-        ).encode("ascii")
+        plaintext = hushed(
+            json.dumps(
+                {
+                    "version": FORMAT_VERSION,
+                    "user_id": self._user_id,
+                    "keys": [key.to_base64() for key in archived.keys],
+                    "recovery_key": archived.recovery_key and archived.recovery_key.to_base64(),
+                }
+            ).encode("ascii")
+        )
         sealed = sign_and_encrypt(plaintext, signer=signer, recipients=readers)
         record = DetachedEnvelope(_METADATA, sealed)
         self._keyknox.push_record(_PLACE, [self._user_id], record, archived.revision)

@@ -12,6 +12,7 @@ from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PrivateKey, brainkey_v3
 from encrypted_parse.crypto.brainkey import blind, deblind, key_from_material
 from encrypted_parse.directory import ServiceClient
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import BrainKeyError, DirectoryRefusedError
 from encrypted_parse.transport import Repeat
 
@@ -21,6 +22,7 @@ _NOT_FOUND = 404
 _NEWER_NAME = b"e3kit-backup"
 
 
+@front_door
 class BrainKeyClient:
     """Derives key pairs from passwords. The password never leaves this machine."""
 

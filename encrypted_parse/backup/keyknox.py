@@ -11,6 +11,7 @@ from attrs import frozen
 
 from encrypted_parse._translating import translating
 from encrypted_parse.directory import ServiceClient
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import DetachedEnvelope
 from encrypted_parse.errors import MalformedResponseError
 from encrypted_parse.transport import HttpResponse, Repeat
@@ -20,6 +21,7 @@ _HASH = "virgil-keyknox-hash"
 _PREVIOUS_HASH = "Virgil-Keyknox-Previous-Hash"
 
 
+@front_door
 @frozen
 class Place:
     """Where a v2 record is, under its owner."""
@@ -48,6 +50,7 @@ class KeyknoxRecord:
     identities: tuple[str, ...] = ()
 
 
+@front_door
 class KeyknoxClient:
     """One user's records. Nothing is encrypted or decrypted here."""
 

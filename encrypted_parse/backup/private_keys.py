@@ -20,6 +20,7 @@ from encrypted_parse.backup.entries import (
 )
 from encrypted_parse.backup.keyknox import KeyknoxClient, KeyknoxRecord, Place
 from encrypted_parse.crypto import PrivateKey
+from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.envelope import (
     DetachedEnvelope,
     decrypt_then_verify_detached,
@@ -40,6 +41,7 @@ MAX_OLD_KEYS = 200
 _ROOT, _PATH = "e3kit", "backup"
 
 
+@front_door
 class PrivateKeyBackups:
     """One user's backups: the unnamed one, and named ones beside it."""
 
@@ -74,7 +76,7 @@ class PrivateKeyBackups:
                 hint="change its password, or reset it if the password is lost",
             )
         entry_name = name or self._user_id
-        entries = {entry_name: key_entry(entry_name, keys[0], self._clock())}
+        entries = hushed({entry_name: key_entry(entry_name, keys[0], self._clock())})
         for key in keys[1:]:
             old_name = OLD_KEY_PREFIX + key.public_key.key_id.hex()
             entries[old_name] = key_entry(old_name, key, self._clock())
@@ -108,6 +110,7 @@ class PrivateKeyBackups:
             WrongBackupPasswordError: *old* is not its password; nothing was changed.
             NewerBackupError: It was made by E3Kit for Kotlin 3; nothing was changed.
         """
+        old, new = hushed(old), hushed(new)
         old_key = self._brainkey.derive(old)
         record = self._present(name)
         try:
@@ -205,4 +208,4 @@ def _open(record: KeyknoxRecord, brain_key: PrivateKey) -> Entries:
         ) from None
     except EnvelopeError as error:
         raise MalformedBackupError("the backup was altered, or is not one") from error
-    return read_entries(plaintext)
+    return hushed(read_entries(plaintext))

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from encrypted_parse.crypto import KeyType, PrivateKey
 from encrypted_parse.crypto.primitives import digest, hkdf_sha512, random_bytes
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import NotPicklableError, RecoveryCodeError
 
 SECRET_BYTES = 20
@@ -26,6 +27,7 @@ _READ_AS = str.maketrans("OIL", "011")
 _SEPARATORS = re.compile(r"[\s\-\u2010-\u2015]+")
 
 
+@front_door
 class RecoveryCode:
     """One code. It opens a user's key archive, so it is as secret as the keys; `text` shows it."""
 

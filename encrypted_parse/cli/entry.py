@@ -8,9 +8,11 @@ import sys
 import warnings
 from collections.abc import Callable
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import EncryptedParseError, MissingExtraError
 
 
+@front_door
 def main() -> None:
     """Run `encrypted-parse`. Errors end it with `error:` and `hint:` lines and status 1."""
     translated: Callable[[str], str] = str

@@ -10,6 +10,7 @@ import typer
 
 from encrypted_parse._translating import translating
 from encrypted_parse.client import EncryptedClient
+from encrypted_parse.discretion import hushed
 from encrypted_parse.errors import ConfigurationError
 from encrypted_parse.user_client import UserClient
 
@@ -84,7 +85,8 @@ def read_secret(prompt: str, option: str, descriptor: int | None, *, confirm: bo
                 f"{prompt.lower()}: there is no terminal to ask on",
                 hint=f"give it with {option} N, from a file descriptor",
             )
-        return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
+        typed = typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
+        return hushed(str(typed))
     try:
         secret = _read_all(descriptor)
     except OSError as error:
@@ -95,7 +97,7 @@ def read_secret(prompt: str, option: str, descriptor: int | None, *, confirm: bo
         text = secret.decode("utf-8").removesuffix("\n").removesuffix("\r")
     if not text or len(secret) > MAX_SECRET_BYTES:
         raise ConfigurationError(f"{option} {descriptor}: nothing there, or too much")
-    return text
+    return hushed(text)
 
 
 def require_consent(question: str, *, yes: bool) -> None:

@@ -15,6 +15,7 @@ from typing import Annotated
 from encrypted_parse._translating import translating
 from encrypted_parse.crypto import der
 from encrypted_parse.crypto.keys import KeyType, PrivateKey, PublicKey
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import KeyFormatError
 
 _MAX_BYTES = 16 * 1024
@@ -45,6 +46,7 @@ _TYPES = {"1.3.101.112": KeyType.ED25519, "1.3.101.110": KeyType.CURVE25519}
 _SEED_PREFIX = b"\x04\x20"  # the OCTET STRING inside the OCTET STRING
 
 
+@front_door
 def import_private_key(encoded: bytes | str) -> PrivateKey:
     """Read a private key: PKCS#8 as DER, as base64, or as PEM. Attributes are dropped.
 
@@ -58,6 +60,7 @@ def import_private_key(encoded: bytes | str) -> PrivateKey:
         return _with_attributes(data)
 
 
+@front_door
 def import_public_key(encoded: bytes | str) -> PublicKey:
     """Read a public key: SubjectPublicKeyInfo as DER, as base64, or as PEM.
 

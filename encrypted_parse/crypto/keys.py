@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from encrypted_parse._translating import translating
 from encrypted_parse.crypto.primitives import RandomSource, random_bytes
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import KeyFormatError, NotPicklableError, SignatureError
 
 SEED_BYTES = 32
@@ -69,6 +70,7 @@ def _from_base64(text: str) -> bytes:
     return der
 
 
+@front_door
 class PublicKey:
     """A public key: verifies signatures and receives content keys.
 
@@ -176,6 +178,7 @@ class PublicKey:
         return f"<PublicKey {self.key_type.name} id={self.key_id.hex()}>"
 
 
+@front_door
 class PrivateKey:
     """A private key: opens stanzas, and signs if it is Ed25519.
 
@@ -287,6 +290,7 @@ class PrivateKey:
         )
 
 
+@front_door
 class EphemeralKey:
     """One half of an agreement that is made for one message and then forgotten.
 

@@ -14,6 +14,7 @@ from encrypted_parse.deploy.plan import Plan, make_plan
 from encrypted_parse.deploy.protocol import DeployServer
 from encrypted_parse.deploy.record import Record
 from encrypted_parse.deploy.release import Release, md5_of
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     DeployConflictError,
     DeployError,
@@ -21,6 +22,7 @@ from encrypted_parse.errors import (
 )
 
 
+@front_door
 @frozen
 class Deployed:
     """What a deployment did.
@@ -36,12 +38,14 @@ class Deployed:
     uploaded: int
 
 
+@front_door
 def plan(server: DeployServer, folder: Mapping[str, bytes], record: Record) -> Plan:
     """Compare a folder's content with what runs. Nothing is changed."""
     app = server.application_id
     return make_plan(folder, server.current(), lambda path: record.deployed(app, path))
 
 
+@front_door
 def deploy(  # noqa: PLR0913 - what one deployment depends on
     server: DeployServer,
     folder: Mapping[str, bytes],
@@ -98,6 +102,7 @@ def deploy(  # noqa: PLR0913 - what one deployment depends on
     return Deployed(before.name, running.name, len(planned.to_upload()))
 
 
+@front_door
 def release_before(server: DeployServer) -> str:
     """Return the name of the release before the one that runs.
 
@@ -111,6 +116,7 @@ def release_before(server: DeployServer) -> str:
     return names[place - 1]
 
 
+@front_door
 def roll_back(server: DeployServer, name: str) -> Deployed:
     """Make an earlier release the running one.
 

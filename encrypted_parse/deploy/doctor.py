@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     ConfigurationError,
     EncryptedParseError,
@@ -51,6 +52,7 @@ def _printable(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text[:_MAX_CHARACTERS])
 
 
+@front_door
 @frozen
 class Finding:
     """One thing that was looked at."""
@@ -61,6 +63,7 @@ class Finding:
     hint: str | None = None
 
 
+@front_door
 def examine(  # noqa: PLR0913 - what one server is made of
     parse: ParseClient,
     transport: Transport,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from encrypted_parse.deploy.release import FOLDERS, MAX_FILES, is_path
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import ConfigurationError, MissingExtraError
 
 IGNORE_FILE = ".parseignore"
@@ -14,6 +15,7 @@ MAX_FILE_BYTES = 50 * 1024 * 1024
 _ENTRY_POINT = "cloud/main.js"
 
 
+@front_door
 def read_folder(folder: Path) -> dict[str, bytes]:
     """Return the content of all files below ``cloud/`` and ``public/`` by path.
 

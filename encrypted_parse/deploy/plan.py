@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from encrypted_parse.deploy.release import Release, StoredFile, md5_of
+from encrypted_parse.discretion import front_door
 
 
+@front_door
 @frozen
 class Plan:
     """Files by what happens to them; paths are sorted.

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from attrs import frozen
 
 from encrypted_parse.deploy.release import Release, StoredFile, is_plain, md5_of
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import DeployError, MalformedResponseError, NotPicklableError
 from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transport, check_url
 
@@ -28,6 +29,7 @@ _REFUSED_KEYS = (401, 403)
 _MAX_MESSAGE_CHARACTERS = 300
 
 
+@front_door
 @frozen
 class PastRelease:
     """One line of the history.
@@ -43,6 +45,7 @@ class PastRelease:
     made_at: str
 
 
+@front_door
 class DeployServer:
     """The service behind one app's cloud code. Nothing takes effect before `make_release`."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from encrypted_parse._translating import translating
 from encrypted_parse.deploy.disk import write_whole
 from encrypted_parse.deploy.release import md5_of
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import ConfigurationError
 
 FILE_NAME = ".encrypted-parse.json"
@@ -20,6 +21,7 @@ _VERSION = 1
 _KEPT = 20  # past checksums of one file
 
 
+@front_door
 class Record:
     """The record of one folder. Each change is written at once, and whole."""
 

@@ -15,6 +15,7 @@ from typing import Any
 from attrs import frozen
 
 from encrypted_parse._translating import translating
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import MalformedResponseError
 
 FOLDERS = ("cloud", "public")
@@ -24,6 +25,7 @@ _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
+@front_door
 @frozen
 class StoredFile:
     """A file on the server: what it is, and under which version it is kept."""
@@ -32,6 +34,7 @@ class StoredFile:
     version: str
 
 
+@front_door
 @frozen
 class Release:
     """What runs on the server.

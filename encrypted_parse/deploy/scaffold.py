@@ -11,10 +11,12 @@ from encrypted_parse.companion import cloud_code_folder
 from encrypted_parse.deploy.disk import write_whole
 from encrypted_parse.deploy.record import Record
 from encrypted_parse.deploy.release import md5_of
+from encrypted_parse.discretion import front_door
 
 _PARTS = ("main.js", "app.js", "package.json")
 
 
+@front_door
 @frozen
 class Written:
     """What `write_companion` did; paths are sorted.
@@ -32,6 +34,7 @@ class Written:
     removed: tuple[str, ...]
 
 
+@front_door
 def write_companion(folder: Path, fields: bytes | None = None, *, dry_run: bool = False) -> Written:
     """Write ``cloud/`` into *folder*, which is made if there is none.
 

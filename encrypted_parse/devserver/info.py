@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from attrs import field, frozen
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import NotPicklableError
 
 LOG_NAME = "server.log"
@@ -17,6 +18,7 @@ def _refuse_pickling() -> NoReturn:
     raise NotPicklableError("a server's keys are not written into pickles")
 
 
+@front_door
 @frozen
 class Database:
     """Where the server's rows really are: what an operator of a host could read."""
@@ -31,6 +33,7 @@ class Database:
         _refuse_pickling()
 
 
+@front_door
 @frozen
 class DevServer:
     """A running local server. Its keys are in attributes, never in its repr.

@@ -11,12 +11,14 @@ from typing import Any
 from encrypted_parse.devserver.info import DevServer
 from encrypted_parse.devserver.install import cache_folder, install_packages
 from encrypted_parse.devserver.node import find_node
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import DevServerError
 
 _SCRIPT = Path(__file__).parent / "node" / "sql.mjs"
 _TIMEOUT_SECONDS = 30
 
 
+@front_door
 def run_sql(server: DevServer, statement: str) -> list[list[Any]]:
     """Run one *statement* with all rights and return its rows.
 

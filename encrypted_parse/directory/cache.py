@@ -10,12 +10,14 @@ from concurrent.futures import Future
 
 from encrypted_parse.directory.chains import CardChain, link_cards
 from encrypted_parse.directory.client import DirectoryClient
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import MultipleCardsError, NotRegisteredError
 
 CACHE_SECONDS = 300.0  # how long a rotated key may go unnoticed
 CACHE_USERS = 10_000
 
 
+@front_door
 class CachingDirectory:
     """Users' chains, fetched once and kept for a while. Thread-safe.
 

@@ -17,6 +17,7 @@ from attrs import field, frozen
 from encrypted_parse import envelope
 from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PrivateKey, PublicKey
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     CardSignatureError,
     InvalidValueError,
@@ -36,6 +37,7 @@ _USER_ID = re.compile(r"[\x20-\x7e]{1,255}")
 _CARD_ID = re.compile(r"[0-9a-f]{64}")
 
 
+@front_door
 @frozen(eq=False)
 class Card:
     """A verified card.
@@ -65,6 +67,7 @@ class Card:
         return hash(self.card_id)
 
 
+@front_door
 def new_card(
     user_id: str,
     key: PrivateKey,
@@ -108,6 +111,7 @@ def new_card(
     }
 
 
+@front_door
 def parse_card(raw: Any, *, service_key: PublicKey | None) -> Card:  # noqa: ANN401 - whatever the directory sent
     """Read a raw card and verify it.
 

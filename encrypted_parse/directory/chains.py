@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from encrypted_parse.directory.cards import Card
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import CardChainError
 
 
+@front_door
 @frozen
 class CardChain:
     """A current card and those that it replaced.
@@ -26,6 +28,7 @@ class CardChain:
         return self.cards[0]
 
 
+@front_door
 def link_cards(cards: Iterable[Card]) -> list[CardChain]:
     """Sort one answer's cards into chains.
 

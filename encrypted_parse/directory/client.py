@@ -9,6 +9,7 @@ from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory.cards import SELF_SIGNER, Card, is_card_id, parse_card
 from encrypted_parse.directory.service import ServiceClient
 from encrypted_parse.directory.tokens import TokenProvider
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     InvalidValueError,
     MalformedCardError,
@@ -20,6 +21,7 @@ from encrypted_parse.transport import Repeat, Transport
 SEARCH_USERS = 50  # section 8
 
 
+@front_door
 class DirectoryClient:
     """Every answer is verified before it is returned. Nothing is cached here.
 

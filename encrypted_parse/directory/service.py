@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from encrypted_parse._version import __version__
-from encrypted_parse.directory.tokens import TokenProvider
+from encrypted_parse.directory.tokens import Token, TokenProvider
+from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.errors import (
     DirectoryRefusedError,
     MalformedResponseError,
@@ -24,6 +25,7 @@ _UNAUTHORIZED = 401
 _TOKEN_EXPIRED = 20304
 
 
+@front_door
 class ServiceClient:
     """Sends requests with the token's authority; a refused token is replaced once.
 
@@ -63,17 +65,17 @@ class ServiceClient:
         if content is not None:
             sent["Content-Type"] = "application/json"
 
-        def send(token: str) -> HttpResponse:
-            authorized = {**sent, "Authorization": f"Virgil {token}"}
+        def send(token: Token) -> HttpResponse:
+            headers = hushed({**sent, "Authorization": f"Virgil {token.text}"})
             url = f"{self._url}/{path}"
-            request = HttpRequest(method, url, authorized, body=content, repeat=repeat)
+            request = HttpRequest(method, url, headers, body=content, repeat=repeat)
             return self._transport.send(request)
 
         token = self._tokens.get()
-        response = send(token.text)
+        response = send(token)
         if _refuses_token(response):
             # Once: a clock that is off, or a key that was replaced; never in a loop.
-            response = send(self._tokens.replace(token).text)
+            response = send(self._tokens.replace(token))
             if _refuses_token(response):
                 raise TokenError(
                     "the directory refuses the token, also a fresh one",

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from attrs import field, frozen
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import NotPicklableError, TokenError
 from encrypted_parse.transport import is_header_value
 
@@ -21,6 +22,7 @@ _PARTS = 3
 _SUBJECT_PREFIX = "identity-"
 
 
+@front_door
 @frozen
 class Token:
     """A token as issued. We do not verify it: the directory does. Its text is a secret."""
@@ -55,6 +57,7 @@ class Token:
         raise NotPicklableError("a token is not written into pickles")
 
 
+@front_door
 class TokenProvider:
     """Keeps one token. Thread-safe: concurrent callers share one fetch.
 

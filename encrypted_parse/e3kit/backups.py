@@ -11,6 +11,7 @@ from encrypted_parse.backup import RecoveryCode
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.crypto.primitives import digest
 from encrypted_parse.directory import CardChain
+from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.e3kit.verbs import Verbs
 from encrypted_parse.errors import (
     BackupOutdatedError,
@@ -40,6 +41,7 @@ class DerivedPasswords(NamedTuple):
         raise NotPicklableError("passwords are not written into pickles")
 
 
+@front_door
 def derive_passwords(password: str) -> DerivedPasswords:
     """Split one password into one for the login and one for the backup, as E3Kit does.
 
@@ -127,6 +129,7 @@ class BackupVerbs(Verbs):
             NoBackupError: There is no backup.
             WrongBackupPasswordError: *old* is not its password; nothing was changed.
         """
+        old, new = hushed(old), hushed(new)
         self._services.backups.change_password(old, new, key_name)
 
     def reset_private_key_backup(self, key_name: str | None = None) -> None:

@@ -19,6 +19,7 @@ from encrypted_parse.backup import KeyknoxClient, Place
 from encrypted_parse.backup.keyknox import KeyknoxRecord
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import (
     GroupSession,
     GroupTicket,
@@ -61,6 +62,7 @@ class GroupTrust:
     require_writable: Callable[[Iterable[Card]], object] = lambda _: None
 
 
+@front_door
 class Group:
     """One group as this user sees it: its tickets, its members, its initiator.
 

@@ -7,6 +7,7 @@ import enum
 from attrs import frozen
 
 from encrypted_parse.directory import CardChain
+from encrypted_parse.discretion import front_door
 from encrypted_parse.e3kit.verbs import Verbs
 from encrypted_parse.errors import MalformedBackupError, NotARecipientError
 from encrypted_parse.keystore import StoredKey
@@ -20,6 +21,7 @@ class Health(enum.Enum):
     PROBLEM = "problem"
 
 
+@front_door
 @frozen
 class Finding:
     """One answer of `diagnose`.

@@ -10,6 +10,7 @@ from encrypted_parse import envelope
 from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card
+from encrypted_parse.discretion import hushed
 from encrypted_parse.e3kit.verbs import Verbs
 from encrypted_parse.errors import EncryptedParseError, MalformedEnvelopeError
 
@@ -34,9 +35,10 @@ class MessageVerbs(Verbs):
         Raises:
             PrivateKeyNotFoundError: This machine holds no private key of the user.
         """
+        data = hushed(data)  # what is asked below may look at this frame
         own = self._own_key()
-        plaintext = data.encode("utf-8") if isinstance(data, str) else data
         keys = self._recipients(recipients, own)
+        plaintext = data.encode("utf-8") if isinstance(data, str) else data
         sealed = envelope.sign_and_encrypt(plaintext, signer=own, recipients=keys)
         return envelope.to_text(sealed) if isinstance(data, str) else sealed
 
@@ -81,6 +83,7 @@ class MessageVerbs(Verbs):
         Raises:
             PrivateKeyNotFoundError: This machine holds no private key of the user.
         """
+        data = hushed(data)  # as in auth_encrypt
         own = self._own_key()
         keys = self._recipients(recipients, own)
         plaintext = data.encode("utf-8") if isinstance(data, str) else data

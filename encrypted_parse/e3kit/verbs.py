@@ -10,6 +10,7 @@ from typing import NoReturn
 from encrypted_parse.backup import BrainKeyClient, KeyArchive, KeyknoxClient, PrivateKeyBackups
 from encrypted_parse.crypto import PrivateKey, PublicKey
 from encrypted_parse.directory import CachingDirectory, Card, CardChain, ServiceClient
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     CardNotFoundError,
     ConfigurationError,
@@ -22,6 +23,7 @@ from encrypted_parse.keystore import Keystore, StoredKey
 from encrypted_parse.trust import MemoryTrustStore, TrustedDirectory, TrustKeeper
 
 
+@front_door
 class Verbs:
     """The parts that a verb works with. Holds no state beside what keystore and directory keep."""
 
@@ -41,6 +43,10 @@ class Verbs:
         self._keystore = keystore
         self._clock = clock
         self._service = None if service is None else _Services(user_id, service, clock)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        front_door(cls)
 
     def _stored(self) -> StoredKey:
         stored = self._keystore.find(self.user_id)

@@ -16,6 +16,7 @@ from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PrivateKey, PublicKey
 from encrypted_parse.crypto import primitives as p
 from encrypted_parse.crypto.keys import SIGNATURE_BYTES
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import protobuf
 from encrypted_parse.envelope.padding import FRAME_BYTES, LENGTH_BYTES
 from encrypted_parse.envelope.signed import require_signing_key
@@ -46,6 +47,7 @@ _SESSION_ID, _EPOCH, _KEY_OR_SALT = 1, 2, 3  # of a ticket and of a message's he
 _HEADER, _SIGNATURE, _CIPHERTEXT = 1, 2, 3
 
 
+@front_door
 @frozen
 class GroupTicket:
     """The key of one epoch of one group. A secret of all members."""
@@ -74,6 +76,7 @@ class GroupTicket:
         raise NotPicklableError("a group ticket is not written into pickles")
 
 
+@front_door
 class GroupSession:
     """The tickets of one group: encrypts with the newest, decrypts with any. Never changes.
 
@@ -213,6 +216,7 @@ class GroupSession:
         raise NotPicklableError("a group session is not written into pickles")
 
 
+@front_door
 def group_session_id(group_id: str | bytes) -> bytes:
     """Return the 32-byte session id of a group: SHA-512(*group_id*)[0:32]; text is UTF-8.
 

@@ -14,6 +14,7 @@ from attrs import frozen
 from encrypted_parse._translating import translating
 from encrypted_parse.crypto import der
 from encrypted_parse.crypto import primitives as p
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import asn1
 from encrypted_parse.envelope.padding import FRAME_BYTES
 from encrypted_parse.envelope.stanza import (
@@ -48,6 +49,7 @@ class Form(enum.Enum):
     SIGN_AND_ENCRYPT = "in the signed form"
 
 
+@front_door
 @frozen(eq=False, repr=False)
 class Header:
     """A parsed header.

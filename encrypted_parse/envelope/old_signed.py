@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from encrypted_parse.crypto import PrivateKey, PublicKey, der
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import asn1
 from encrypted_parse.envelope.header import (
     OLD_SIGNATURE_PARAM,
@@ -37,6 +38,7 @@ class DetachedEnvelope(NamedTuple):
     encrypted_data: bytes  # the body: ciphertext and tag
 
 
+@front_door
 def sign_then_encrypt(
     plaintext: bytes,
     *,
@@ -57,6 +59,7 @@ def sign_then_encrypt(
     return b"".join(seal_parts(plaintext, recipients, params, pad=pad, long_ids=long_ids))
 
 
+@front_door
 def sign_then_encrypt_detached(
     plaintext: bytes, *, signer: PrivateKey, recipients: Sequence[PublicKey], pad: bool = False
 ) -> DetachedEnvelope:
@@ -71,6 +74,7 @@ def sign_then_encrypt_detached(
     return DetachedEnvelope(*seal_parts(plaintext, recipients, params, pad=pad, long_ids=False))
 
 
+@front_door
 def decrypt_then_verify(
     envelope: bytes, *, identities: Sequence[PrivateKey], signers: Sequence[PublicKey]
 ) -> bytes:
@@ -91,6 +95,7 @@ def decrypt_then_verify(
     return _open(header, envelope[header.length :], identities, signers)
 
 
+@front_door
 def decrypt_then_verify_detached(
     detached: DetachedEnvelope,
     *,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from encrypted_parse.crypto import PrivateKey, PublicKey
 from encrypted_parse.crypto import primitives as p
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import asn1, padding
 from encrypted_parse.envelope.header import Form, Header, build_header
 from encrypted_parse.envelope.recipient import open_stanza
@@ -18,6 +19,7 @@ from encrypted_parse.envelope.stanza import CONTENT_KEY_BYTES, wrap_for_all
 from encrypted_parse.errors import MalformedEnvelopeError, PlaintextTooLongError
 
 
+@front_door
 def encrypt(
     plaintext: bytes,
     *,
@@ -38,6 +40,7 @@ def encrypt(
     return header + body
 
 
+@front_door
 def decrypt(envelope: bytes, *, identities: Sequence[PrivateKey]) -> bytes:
     """Return the plaintext of an envelope of any form, **whoever wrote it**.
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from encrypted_parse.crypto import PrivateKey, PublicKey
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope.header import Header
 from encrypted_parse.envelope.recipient import open_stanza
 from encrypted_parse.envelope.signed import decrypt_and_verify
 from encrypted_parse.envelope.stanza import wrap_for_all
 
 
+@front_door
 def add_recipients(
     envelope: bytes,
     *,

@@ -12,6 +12,7 @@ from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PrivateKey, PublicKey, der
 from encrypted_parse.crypto import primitives as p
 from encrypted_parse.crypto.keys import SIGNATURE_BYTES
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import asn1
 from encrypted_parse.errors import SignatureError
 
@@ -48,11 +49,13 @@ class SignatureContainer:
         return p.digest(data, self.digest)
 
 
+@front_door
 def card_id(content_snapshot: bytes) -> str:
     """Return the id of a card: SHA-512(*content_snapshot*)[0:32] in hexadecimal (section 8)."""
     return p.digest(content_snapshot)[:CARD_ID_BYTES].hex()
 
 
+@front_door
 def sign(data: bytes, key: PrivateKey) -> bytes:
     """Return the 83-byte container with *key*'s signature over SHA-512(*data*).
 
@@ -72,6 +75,7 @@ def sign_digest(digest: bytes, key: PrivateKey) -> bytes:
     return der.encode_der(container)
 
 
+@front_door
 def verify(data: bytes, container: bytes, key: PublicKey) -> None:
     """Check that *container* is *key*'s signature over *data*.
 

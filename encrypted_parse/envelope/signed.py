@@ -13,6 +13,7 @@ from encrypted_parse._translating import translating
 from encrypted_parse.crypto import KeyType, PrivateKey, PublicKey, der
 from encrypted_parse.crypto import primitives as p
 from encrypted_parse.crypto.keys import SIGNATURE_BYTES, edwards_to_montgomery_all
+from encrypted_parse.discretion import as_value, front_door
 from encrypted_parse.envelope import asn1, padding
 from encrypted_parse.envelope.header import Form, Header, build_header
 from encrypted_parse.envelope.recipient import find_stanza
@@ -31,6 +32,7 @@ from encrypted_parse.errors import (
 _SCHEDULE_BYTES = 2 * (p.AES_KEY_BYTES + p.GCM_NONCE_BYTES)
 
 
+@front_door
 def sign_and_encrypt(
     plaintext: bytes,
     *,
@@ -76,6 +78,7 @@ def _sign_and_encrypt(  # noqa: PLR0913 - with the seam through which tests fix 
     return b"".join((header, body, schedule.seal_footer(footer)))
 
 
+@front_door
 def decrypt_and_verify(
     envelope: bytes, *, identities: Sequence[PrivateKey], signers: Sequence[PublicKey]
 ) -> bytes:
@@ -111,6 +114,7 @@ def _open(
     return plaintext
 
 
+@front_door
 def decrypt_and_verify_all(
     envelopes: Sequence[bytes], *, identities: Sequence[PrivateKey], signers: Sequence[PublicKey]
 ) -> list[bytes | EncryptedParseError]:
@@ -133,7 +137,7 @@ def decrypt_and_verify_all(
             content_key = wrapped.open(images.get(wrapped.point))
             opened.append(_open(envelope, header, digest, content_key, signers))
         except EncryptedParseError as error:
-            opened.append(error)
+            opened.append(as_value(error))
     return opened
 
 
@@ -144,9 +148,10 @@ def _find(
         header = Header.from_bytes(envelope)
         return header, require_signed_form(header), find_stanza(header, identities)
     except EncryptedParseError as error:
-        return error
+        return as_value(error)
 
 
+@front_door
 def require_signing_key(signer: PrivateKey) -> None:
     """Refuse a key that cannot sign, before anything is done.
 

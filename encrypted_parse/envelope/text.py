@@ -6,17 +6,20 @@ import base64
 import binascii
 
 from encrypted_parse._translating import translating
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope.header import Header
 from encrypted_parse.errors import MalformedEnvelopeError
 
 _SHORTEST_ENVELOPE_TEXT = 44  # 32 bytes, the shortest message (section 4)
 
 
+@front_door
 def to_text(envelope: bytes) -> str:
     """Return the base64 that an encrypted column holds."""
     return base64.b64encode(envelope).decode("ascii")
 
 
+@front_door
 def from_text(text: str) -> bytes:
     """Return the bytes of standard base64 with padding and without line breaks.
 
@@ -34,6 +37,7 @@ def from_text(text: str) -> bytes:
     return envelope
 
 
+@front_door
 def is_envelope(text: str) -> bool:
     """Tell whether *text* is the base64 of a well-formed envelope of any form."""
     # Every header is a SEQUENCE in long form, whose base64 begins with "MI" or "MH".

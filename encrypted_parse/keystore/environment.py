@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from encrypted_parse.crypto import PrivateKey
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     ConfigurationError,
     KeyFormatError,
@@ -14,6 +15,7 @@ from encrypted_parse.errors import (
 from encrypted_parse.keystore.port import MAX_OLD_KEYS, StoredKey
 
 
+@front_door
 class EnvironmentKeystore:
     """Keeps what a variable says: ``USER:KEY`` for each user, with blanks or new lines between.
 

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from encrypted_parse._translating import translating
 from encrypted_parse.crypto.primitives import random_bytes
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     KeystoreConflictError,
     KeystoreError,
@@ -38,6 +39,7 @@ MAX_FILE_BYTES = 2 * records.MAX_RECORD_BYTES
 PROTECTION_FILE = "protection.key"
 
 
+@front_door
 class FileKeystore:
     """Keeps each user's keys in a file below *folder*.
 
@@ -295,6 +297,7 @@ class FileKeystore:
         raise NotPicklableError("a keystore is not written into pickles")
 
 
+@front_door
 def default_keystore_folder(environ: Mapping[str, str]) -> Path:
     """Return where key files rest by default: the user's data folder."""
     base = environ.get("XDG_DATA_HOME") or environ.get("LOCALAPPDATA")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import KeystoreConflictError
 from encrypted_parse.keystore.port import StoredKey
 
 
+@front_door
 class MemoryKeystore:
     """Keeps keys in memory. For tests, and where keys come from elsewhere at every start."""
 

@@ -8,11 +8,13 @@ from typing import NoReturn, Protocol
 from attrs import evolve, field, frozen
 
 from encrypted_parse.crypto import PrivateKey
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import NotPicklableError
 
 MAX_OLD_KEYS = 200  # bounds what is read, and tried, for one user
 
 
+@front_door
 @frozen
 class StoredKey:
     """One user's private keys on this machine. They are in no `repr` and no pickle.

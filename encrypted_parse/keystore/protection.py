@@ -19,6 +19,7 @@ from encrypted_parse.crypto.primitives import (
     gcm_encrypt,
     random_bytes,
 )
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     ConfigurationError,
     KeystoreLockedError,
@@ -47,6 +48,7 @@ class Protection(Protocol):
         """
 
 
+@front_door
 class Passphrase:
     """Seals key files with a passphrase, through Argon2id (3 passes, 4 lanes, 64 MiB).
 
@@ -111,6 +113,7 @@ class Passphrase:
         raise NotPicklableError("a passphrase is not written into pickles")
 
 
+@front_door
 class KeyService:
     """Seals key files with a key that a key management service (KMS, HSM, vault) keeps.
 

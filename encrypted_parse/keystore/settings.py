@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from encrypted_parse._translating import translating
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import ConfigurationError
 from encrypted_parse.keystore.environment import EnvironmentKeystore
 from encrypted_parse.keystore.file import FileKeystore, default_keystore_folder
@@ -17,6 +18,7 @@ KEYRING = "keyring"
 MAX_SECRET_BYTES = 1024 * 1024
 
 
+@front_door
 def keystore_from_env(
     variables: Mapping[str, str],
     application_id: str,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from encrypted_parse._translating import translating
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     ConfigurationError,
     KeystoreConflictError,
@@ -25,6 +26,7 @@ _Answer = TypeVar("_Answer")
 _UNSAFE = ("keyring.backends.fail", "keyring.backends.null", "keyrings.alt")
 
 
+@front_door
 class KeyringKeystore:
     """Keeps keys in Keychain, Credential Locker, Secret Service or KWallet.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import InvalidValueError
 
 PUBLIC = "*"
@@ -16,6 +17,7 @@ _ACCESS = ("read", "write")
 _MAX_ENTRIES = 10_000  # bounds work on hostile input
 
 
+@front_door
 class ACL:
     """A set of permissions, keyed by user id, ``"role:NAME"`` or ``"*"``.
 

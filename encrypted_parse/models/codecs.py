@@ -22,12 +22,14 @@ from typing import Any
 from attrs import frozen
 
 from encrypted_parse._translating import translating
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import InvalidValueError, ModelDefinitionError
 from encrypted_parse.parse.types import check_json_value, date_from_json, date_to_json
 
 MAX_SAFE_INTEGER = 2**53 - 1  # Parse stores numbers as IEEE doubles
 
 
+@front_door
 @frozen
 class Codec:
     """How one Python type is checked, written and read.

@@ -12,6 +12,7 @@ from typing import Any
 from attrs import frozen
 
 from encrypted_parse._translating import translating
+from encrypted_parse.discretion import hushed
 from encrypted_parse.errors import (
     AuthorMismatchError,
     FieldLockedError,
@@ -139,8 +140,8 @@ def _draft_encrypted(  # noqa: PLR0913 - what one decision depends on
 ) -> None:
     instance, name = result.instance, declared.name
     state = instance._state  # noqa: SLF001 - our own
-    values = instance.__dict__
-    value = values.get(name)
+    values = hushed(instance.__dict__)  # a rule may call a function of the app
+    is_none = values.get(name) is None
     if name in state.deferred and name not in values:
         if changed and (result.touched & {"ACL", *encryption.attributes()}):
             raise FieldLockedError(
@@ -149,13 +150,15 @@ def _draft_encrypted(  # noqa: PLR0913 - what one decision depends on
                 hint="refresh() the object first, or name the field in only(...)",
             )
         return
-    if value is None and name not in state.locked:
+    if is_none and name not in state.locked:
         if name in values and name in state.stored:
             result.plain[declared.column] = _DELETE
             result.stored.pop(name, None)
         return
     locked = name in state.locked and name not in values
-    plaintext = None if locked else declared.codec.to_plaintext(declared.check(value))
+    plaintext = None
+    if not locked:
+        plaintext = hushed(declared.codec.to_plaintext(declared.check(values.get(name))))
     dirty = not locked and (again or state.stored.get(name) != plaintext)
 
     # Recipients are worked out again only when something that they depend on may have changed.

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, dataclass_transform
 import attrs
 
 from encrypted_parse._translating import translating
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import InvalidValueError, ModelDefinitionError
 from encrypted_parse.models import fields
 from encrypted_parse.models.codecs import Codec
@@ -40,8 +41,10 @@ class Embedded:
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         attrs.define(cls, kw_only=True, slots=False, repr=False, auto_attribs=True)
+        fields.close_constructor(cls)
         cls.embedded_fields = fields.collect(cls, _make)
 
+    @front_door
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any field's value
         declared = type(self).embedded_fields.get(name)
         if declared is None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
+from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.errors import (
     EncryptedParseError,
     FieldLockedError,
@@ -14,12 +15,14 @@ from encrypted_parse.errors import (
 )
 from encrypted_parse.models import rows
 from encrypted_parse.models.acl import PUBLIC
+from encrypted_parse.models.fields import Field
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.rules import acl_readers
 from encrypted_parse.models.sealer import Readers, Sealer
 from encrypted_parse.parse import ParseClient
 
 
+@front_door
 @frozen
 class FieldExplanation:
     """What saving would do with one encrypted field.
@@ -51,6 +54,7 @@ class FieldExplanation:
         return f"{self.name}: for {who}; {self.plaintext_bytes} bytes become {self.stored_bytes}"
 
 
+@front_door
 @frozen
 class Explanation:
     """What saving an object would encrypt, and for whom. `str` of it is a text for people."""
@@ -68,6 +72,7 @@ class Explanation:
         return "\n".join([*map(str, self.fields), plain])
 
 
+@front_door
 def explain(instance: Model, sealer: Sealer) -> Explanation:
     """Tell who would be able to read what if *instance* were saved now. Changes nothing."""
     fields = []
@@ -75,15 +80,13 @@ def explain(instance: Model, sealer: Sealer) -> Explanation:
         name = declared.name
         try:
             recipients = encryption.to.user_ids(
-                rows.acl_to_save(instance, sealer.user_id), instance.__dict__
+                rows.acl_to_save(instance, sealer.user_id), hushed(instance.__dict__)
             )
             readers = sealer.resolve(recipients) | {sealer.user_id}
-            value = instance.__dict__.get(name)
-            if name in instance.locked and value is None:
+            is_none = instance.__dict__.get(name) is None
+            if name in instance.locked and is_none:
                 raise FieldLockedError(f"it is locked: {instance.locked[name]}")
-            plaintext = None
-            if value is not None:
-                plaintext = declared.codec.to_plaintext(declared.check(value))
+            plaintext = None if is_none else _plaintext(instance, declared)
             fields.append(_explain_field(instance, sealer, name, readers, plaintext))
         except EncryptedParseError as error:
             fields.append(FieldExplanation(name, problem=str(error)))
@@ -91,6 +94,11 @@ def explain(instance: Model, sealer: Sealer) -> Explanation:
         name for name, declared in type(instance).fields.items() if declared.encryption is None
     )
     return Explanation(tuple(fields), plain)
+
+
+def _plaintext(instance: Model, declared: Field) -> bytes:
+    value = declared.check(instance.__dict__[declared.name])
+    return hushed(declared.codec.to_plaintext(value))
 
 
 def _explain_field(
@@ -111,6 +119,7 @@ def _explain_field(
     return FieldExplanation(name, readers, plaintext_bytes=size, stored_bytes=stored)
 
 
+@front_door
 def who_can_read(
     instance: Model, parse: ParseClient, sealer: Sealer, candidates: Iterable[str]
 ) -> dict[str, Readers]:
@@ -121,7 +130,7 @@ def who_can_read(
     known = {sealer.user_id, *candidates}
     for rule in [acl_readers(), *(one.to for _, one in rows.encrypted_fields(fresh))]:
         try:
-            known |= sealer.resolve(rule.user_ids(acl, fresh.__dict__))
+            known |= sealer.resolve(rule.user_ids(acl, hushed(fresh.__dict__)))
         except EncryptedParseError:
             continue  # a public ACL, a role that we may not see: the envelopes say the rest
     for _, encryption in rows.encrypted_fields(fresh):

@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn, TypeVar, overload
 import attrs
 from attrs import frozen
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     EncryptedParseError,
     InvalidValueError,
@@ -152,6 +153,14 @@ def _attrs_field(declaration: Declaration, default: Any, factory: Any) -> Any:  
     if factory is not None:
         return attrs.field(factory=factory, metadata=metadata)
     return attrs.field(default=default, metadata=metadata)
+
+
+def close_constructor(owner: type) -> None:
+    """Make the constructor that attrs wrote for *owner* a front door: it is given plaintext."""
+    for name in ("__init__", "__attrs_init__"):
+        written = vars(owner).get(name)
+        if written is not None:
+            setattr(owner, name, front_door(written))
 
 
 def collect(

@@ -25,6 +25,7 @@ from attrs import frozen
 from encrypted_parse import streams
 from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PrivateKey
+from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import (
     EncryptedParseError,
@@ -59,6 +60,7 @@ class Part:
     size: int
 
 
+@front_door
 @frozen(repr=False)
 class EncryptedFile:
     """A stored file as an encrypted field holds it: ``photo: EncryptedFile = encrypted(...)``.
@@ -100,6 +102,7 @@ class EncryptedFile:
         return Codec("EncryptedFile", check, _to_json, _from_json, kind=cls, ordered=False)
 
 
+@front_door
 class Files:
     """One user's uploads and downloads. Thread-safe."""
 
@@ -122,10 +125,11 @@ class Files:
         """Encrypt and store *content*. See `UserClient.upload`."""
         if name is None:
             name = Path(content).name if isinstance(content, (str, os.PathLike)) else "file"
+        name = hushed(name)
         _check_name(name)
         check_text(content_type)
         writer = _PartWriter(self._parse)
-        source = io.BytesIO(content) if isinstance(content, bytes) else content
+        source = content = io.BytesIO(content) if isinstance(content, bytes) else content
         counted = _Counted(progress)
         try:
             key = self._e3kit.encrypt_shared_file(source, writer, progress=counted)
@@ -134,7 +138,7 @@ class Files:
             self.discard(part.name for part in writer.parts)
             raise
         return EncryptedFile(
-            name,
+            str(name),
             content_type,
             counted.done,
             self._e3kit.user_id,

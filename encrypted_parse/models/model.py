@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NoReturn, Self, dataclass_transform
 
 import attrs
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import is_envelope
 from encrypted_parse.errors import (
     DoubleEncryptionError,
@@ -111,6 +112,7 @@ class Model:
         cls.parse_class = parse_class or cls.__name__
         check_class_name(cls.parse_class)
         attrs.define(cls, kw_only=True, slots=False, eq=False, repr=False, auto_attribs=True)
+        fields.close_constructor(cls)
         cls.fields = fields.collect(cls, _make_field)
         cls.version_field = _version_of(cls, cls.fields)
         _check_authors(cls, cls.fields)
@@ -161,6 +163,7 @@ class Model:
         """The attributes whose stored values could not be opened, each with the reason."""
         return {name: value.message for name, value in self._state.locked.items()}
 
+    @front_door
     def overwrite_locked(self, name: str) -> None:
         """Allow the locked attribute *name* to be given a new value, losing the stored one.
 
@@ -171,6 +174,7 @@ class Model:
             raise FieldLockedError(f"{type(self).__name__}.{name} is not locked")
         self._state.released.add(name)
 
+    @front_door
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any field's value
         declared = type(self).fields.get(name)
         if declared is None:

@@ -7,8 +7,13 @@ from typing import Protocol
 
 from attrs import define, field, frozen
 
+from encrypted_parse.discretion import as_value, front_door
 from encrypted_parse.errors import EncryptedParseError
 from encrypted_parse.models.model import Model
+
+
+def _as_value(error: EncryptedParseError | None) -> EncryptedParseError | None:
+    return error and as_value(error)
 
 
 class Outcome(Protocol):
@@ -23,12 +28,13 @@ class Outcome(Protocol):
         """Why not; None if it was done."""
 
 
+@front_door
 @frozen
 class SaveOutcome:
     """What became of one object of `save_all`: saved, or why not."""
 
     instance: Model
-    error: EncryptedParseError | None
+    error: EncryptedParseError | None = field(converter=_as_value)
 
     @property
     def saved(self) -> bool:
@@ -36,12 +42,13 @@ class SaveOutcome:
         return self.error is None
 
 
+@front_door
 @frozen
 class DeleteOutcome:
     """What became of one object of `delete_all`: deleted, or why not."""
 
     instance: Model
-    error: EncryptedParseError | None
+    error: EncryptedParseError | None = field(converter=_as_value)
 
     @property
     def deleted(self) -> bool:
@@ -49,6 +56,7 @@ class DeleteOutcome:
         return self.error is None
 
 
+@front_door
 @define
 class BatchReport:
     """What became of the objects that a query matched.

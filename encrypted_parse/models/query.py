@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from attrs import evolve, frozen
 
+from encrypted_parse.discretion import as_value, front_door, hushed
 from encrypted_parse.errors import (
     EncryptedParseError,
     InvalidQueryError,
@@ -31,6 +32,7 @@ Conditions = Mapping[str, Any]
 Progress = Callable[[int], None]
 
 
+@front_door
 class Results(list[M]):
     """The objects of one answer, with the number of values that could not be opened."""
 
@@ -40,6 +42,7 @@ class Results(list[M]):
         return sum(len(instance.locked) for instance in self)
 
 
+@front_door
 @frozen(eq=False, repr=False)
 class Query(Generic[M]):
     """A query over one model. Immutable: each method that narrows it returns a new query.
@@ -243,16 +246,16 @@ class Query(Generic[M]):
         unknown = sorted(set(values) - set(self._model.fields))
         if unknown:
             raise AttributeError(f"{self._model.__name__} has no field {unknown[0]!r}")
+        values = hushed(values)
         report = BatchReport()
         for page in self._whole()._pages():  # noqa: SLF001 - our own
             ready: list[Model] = []
             for instance in page:
                 try:
-                    for name, value in values.items():
-                        setattr(instance, name, value)
+                    _assign(instance, values)
                 except EncryptedParseError as error:
                     report.examined += 1
-                    report.failed.append((str(instance.object_id), error))
+                    report.failed.append((str(instance.object_id), as_value(error)))
                 else:
                     ready.append(instance)
             report.add(self._rows.save_all(ready))
@@ -328,6 +331,11 @@ class Query(Generic[M]):
 
     def __repr__(self) -> str:
         return f"<Query of {self._model.__name__}>"
+
+
+def _assign(instance: Model, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(instance, name, value)
 
 
 def _include_path(model: type[Model], name: str) -> str:

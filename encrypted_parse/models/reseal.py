@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from attrs import define, field
 
+from encrypted_parse.discretion import as_value, front_door, hushed
 from encrypted_parse.errors import EncryptedParseError, MalformedResponseError
 from encrypted_parse.models import drafts, rows
 from encrypted_parse.models.model import Model
@@ -20,6 +21,7 @@ from encrypted_parse.parse import BatchOperation, ParseClient
 PAGE_ROWS = 50  # one batch; also how many are fetched before they are written back
 
 
+@front_door
 @define
 class ResealReport:
     """What became of the objects that were looked at.
@@ -58,6 +60,7 @@ class NoCheckpoint:
         """See `ResealCheckpoint.advance`."""
 
 
+@front_door
 def reseal_objects(
     parse: ParseClient,
     sealer: Sealer,
@@ -126,7 +129,7 @@ def _reseal_page(
             draft = drafts.draft(instance, sealer.user_id, reseal=stale)
             body = drafts.seal(draft, sealer)
         except EncryptedParseError as error:
-            report.failed.append((model.parse_class, object_id, error))
+            report.failed.append((model.parse_class, object_id, as_value(error)))
             continue
         planned.append(draft)
         operations.append(BatchOperation.update(model.parse_class, object_id, body))
@@ -152,7 +155,7 @@ def _stale_fields(
         if author != sealer.user_id or declared.name in state.locked:
             skipped = True
             continue
-        recipients = encryption.to.user_ids(state.acl, instance.__dict__) | {sealer.user_id}
+        recipients = encryption.to.user_ids(state.acl, hushed(instance.__dict__)) | {sealer.user_id}
         if not sealer.is_current(text, recipients):
             stale.append(declared.name)
     report.skipped += skipped

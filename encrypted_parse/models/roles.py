@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import FunctionFailedError, MalformedResponseError, RecipientRuleError
 from encrypted_parse.parse import ParseClient
 
@@ -15,6 +16,7 @@ MAX_MEMBERS = 10_000  # bounds work on hostile input; an envelope takes 1,024
 _FUNCTION = "role-members"
 
 
+@front_door
 class RoleDirectory:
     """The users of roles, through the companion's cloud function; cached. Thread-safe."""
 

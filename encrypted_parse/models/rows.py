@@ -137,9 +137,15 @@ def _open_encrypted(pairs: Sequence[tuple[Model, Mapping[str, Any]]], sealer: Se
             else:
                 waiting.setdefault(author, []).append((instance, declared, context, value))
     for author, values in waiting.items():
-        opened = sealer.unseal([(context, text) for _, _, context, text in values], author)
-        for (instance, declared, _, _), result in zip(values, opened, strict=True):
-            _accept(instance, declared, result)
+        _open_of_author(values, author, sealer)
+
+
+def _open_of_author(
+    values: Sequence[tuple[Model, Field, ObjectContext, str]], author: str, sealer: Sealer
+) -> None:
+    opened = sealer.unseal([(context, text) for _, _, context, text in values], author)
+    for (instance, declared, _, _), result in zip(values, opened, strict=True):
+        _accept(instance, declared, result)
 
 
 def _accept(instance: Model, declared: Field, opened: bytes | EncryptedParseError) -> None:

@@ -10,11 +10,13 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import PublicReadError, RecipientRuleError
 from encrypted_parse.models.acl import ACL, PUBLIC, ROLE_PREFIX
 from encrypted_parse.models.values import USER_CLASS, Pointer
 
 
+@front_door
 @frozen
 class GroupMembers:
     """The members of an E3Kit group, whoever they are when an object is encrypted."""
@@ -23,6 +25,7 @@ class GroupMembers:
     initiator: str
 
 
+@front_door
 @frozen
 class RoleMembers:
     """The users of a Parse role and of the roles in it, whoever they are at that moment."""
@@ -51,6 +54,7 @@ class RecipientRule(Protocol):
         """Return the names of the attributes that the rule reads."""
 
 
+@front_door
 class Rule:
     """A rule of this package: rules join by ``|``."""
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from attrs import frozen
 
+from encrypted_parse.discretion import as_value, front_door
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.envelope import Header, from_text, to_text
 from encrypted_parse.errors import (
@@ -24,6 +25,7 @@ from encrypted_parse.models.roles import RoleDirectory
 from encrypted_parse.models.rules import GroupMembers, Recipient, RoleMembers
 
 
+@front_door
 @frozen
 class ObjectContext:
     """Which object a value belongs to; *object_id* is None before the first save."""
@@ -32,6 +34,7 @@ class ObjectContext:
     object_id: str | None
 
 
+@front_door
 @frozen
 class Readers:
     """For whom an envelope is.
@@ -109,6 +112,7 @@ class Sealer(Protocol):
         """
 
 
+@front_door
 class E3KitSealer:
     """Seals each field as one E3Kit `authEncrypt` message."""
 
@@ -154,13 +158,13 @@ class E3KitSealer:
             try:
                 sealed.append(from_text(text))
             except EncryptedParseError as error:
-                sealed.append(error)
+                sealed.append(as_value(error))
         try:
             signers = self._e3kit.author_keys(author)
             envelopes = [one for one in sealed if isinstance(one, bytes)]
             opened = iter(self._e3kit.open_all(envelopes, signers))
         except EncryptedParseError as error:
-            return [error] * len(values)
+            return [as_value(error)] * len(values)
         return [next(opened) if isinstance(one, bytes) else one for one in sealed]
 
     def share(self, text: str, author: str, recipients: Collection[Recipient]) -> str:

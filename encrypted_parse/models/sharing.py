@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
+from encrypted_parse.discretion import as_value, front_door, hushed
 from encrypted_parse.errors import (
     EncryptedParseError,
     FieldLockedError,
@@ -36,6 +37,7 @@ M = TypeVar("M", bound=Model)
 User = str | Pointer[Any]
 
 
+@front_door
 @frozen
 class RevokeReport:
     """What was taken away, and what cannot be.
@@ -60,6 +62,7 @@ class RevokeReport:
         )
 
 
+@front_door
 class Sharing:
     """Adds and removes readers of one user's objects."""
 
@@ -111,7 +114,7 @@ class Sharing:
             if fresh.__dict__.get(declared.name) is None:
                 continue
             present.append(declared)
-            recipients = encryption.to.user_ids(fresh._state.acl, fresh.__dict__)  # noqa: SLF001 - our own
+            recipients = encryption.to.user_ids(fresh._state.acl, hushed(fresh.__dict__))  # noqa: SLF001 - our own
             still = self._sealer.resolve(recipients) & removed
             if still:
                 raise RecipientRuleError(
@@ -178,6 +181,7 @@ class Sharing:
         return self._parse.update(instance.parse_class, str(instance.object_id), body)
 
 
+@front_door
 def for_each(
     objects: Iterable[M] | Query[M],
     action: Callable[[M], object],
@@ -204,7 +208,7 @@ def for_each(
         except TransportError:
             raise
         except EncryptedParseError as error:
-            report.failed.append((str(instance.object_id), error))
+            report.failed.append((str(instance.object_id), as_value(error)))
         if class_name is not None:
             place.advance(class_name, str(instance.object_id))
         if progress is not None:

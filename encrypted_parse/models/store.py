@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     DuplicateRequestError,
     EncryptedParseError,
@@ -30,6 +31,7 @@ from encrypted_parse.parse.batch import BATCH_OPERATIONS
 M = TypeVar("M", bound=Model)
 
 
+@front_door
 class ObjectStore:
     """Everything that one user does with objects."""
 

@@ -10,6 +10,7 @@ import attrs
 from attrs import frozen
 
 from encrypted_parse._translating import translating
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     InvalidValueError,
     MissingValueError,
@@ -32,6 +33,7 @@ MIN_POLYGON_POINTS = 3
 _NUMBERS: tuple[type, ...] = (int, float)
 
 
+@front_door
 @frozen
 class GeoPoint:
     """A place on the earth, in degrees.
@@ -77,6 +79,7 @@ def _corners(points: Iterable[GeoPoint]) -> tuple[GeoPoint, ...]:
     return tuple(points)
 
 
+@front_door
 @frozen
 class Polygon:
     """An area, by the corners of its edge in order. Closed or not, it is the same polygon.
@@ -122,6 +125,7 @@ class Polygon:
         )
 
 
+@front_door
 @frozen
 class Pointer(Generic[M]):
     """The address of another object: ``thread: Pointer[Thread]``.
@@ -211,6 +215,7 @@ class Pointer(Generic[M]):
         )
 
 
+@front_door
 @frozen
 class Relation(Generic[M]):
     """A set of objects that a row is related to, kept by the server: see `relation`.
@@ -245,6 +250,7 @@ class Relation(Generic[M]):
         return Codec("Relation", check, to_json, from_json, kind=cls, target=target, ordered=False)
 
 
+@front_door
 @frozen
 class File:
     """A file of Parse: **public** to everybody who has its address, whatever the ACL says.

@@ -7,10 +7,12 @@ from typing import NoReturn
 
 from attrs import field, frozen
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import ConfigurationError, NotPicklableError
 from encrypted_parse.transport import check_url, is_header_value
 
 
+@front_door
 @frozen
 class ParseApp:
     """One app's address and keys.
@@ -57,6 +59,7 @@ class ParseApp:
         return urllib.parse.urlsplit(self.server_url).path
 
 
+@front_door
 @frozen
 class UserSession:
     """One user's session. The token is a password: it is in no `repr` and no pickle."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from encrypted_parse.discretion import as_value, front_door
 from encrypted_parse.errors import EncryptedParseError, MalformedResponseError
 from encrypted_parse.parse.answers import error_from
 from encrypted_parse.parse.names import check_class_name, quote_object_id
@@ -15,6 +16,11 @@ BATCH_OPERATIONS = 50  # Parse.com's number, safe everywhere
 BATCH_BYTES = 8 * 1024 * 1024  # Parse Server takes 20 MB by default; proxies less
 
 
+def _as_value(error: EncryptedParseError | None) -> EncryptedParseError | None:
+    return error and as_value(error)
+
+
+@front_door
 @frozen
 class BatchOperation:
     """One write of a batch."""
@@ -55,12 +61,13 @@ class BatchOperation:
         return request
 
 
+@front_door
 @frozen
 class BatchResult:
     """What became of one operation: the server's answer, or the error."""
 
     success: Mapping[str, Any] | None
-    error: EncryptedParseError | None
+    error: EncryptedParseError | None = field(converter=_as_value)
 
 
 def chunks(operations: Iterable[BatchOperation]) -> Iterator[list[BatchOperation]]:

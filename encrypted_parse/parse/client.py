@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     ConnectionFailedError,
     EncryptedParseError,
@@ -37,6 +38,7 @@ _OK = 200
 _NOT_FOUND = 404
 
 
+@front_door
 class ParseClient(RestClient):
     """One app, and one user's session or none."""
 
@@ -256,7 +258,8 @@ class ParseClient(RestClient):
         Raises:
             ParseServerError: The server refused: of the name, the type, the size, or this user.
         """
-        headers = {**self._headers(), "Content-Type": content_type}
+        headers = self._headers()
+        headers["Content-Type"] = content_type
         url = f"{self.app.server_url}/files/{quote_object_id(name)}"
         request = HttpRequest("POST", url, headers, body=content, repeat=Repeat.SAFE)
         stored = read_object(self._transport.send(request)).get("name")

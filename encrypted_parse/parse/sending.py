@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.errors import InvalidValueError, NotPicklableError
 from encrypted_parse.parse.answers import read_answer, read_object
 from encrypted_parse.parse.app import ParseApp
@@ -22,6 +23,7 @@ from encrypted_parse.transport import (
 MAX_URL_QUERY_BYTES = 4096  # longer queries travel in a body; servers stop at about 16 KB
 
 
+@front_door
 class RestClient:
     """One app, and one user's session or none. Immutable, and usable from many threads.
 
@@ -109,12 +111,12 @@ class RestClient:
         content = None
         if body is not None:
             headers["Content-Type"] = "application/json"
-            content = encode(body)
+            content = hushed(encode(body))
         url = f"{self.app.server_url}/{path}"
         return self._transport.send(HttpRequest(method, url, headers, body=content, repeat=repeat))
 
     def _headers(self) -> dict[str, str]:
-        headers = {"X-Parse-Application-Id": self.app.application_id}
+        headers = hushed({"X-Parse-Application-Id": self.app.application_id})
         if self.app.rest_api_key is not None:
             headers["X-Parse-REST-API-Key"] = self.app.rest_api_key
         if self.app.master_key is not None:

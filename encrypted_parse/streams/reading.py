@@ -8,6 +8,7 @@ from typing import BinaryIO
 from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PrivateKey, PublicKey, der
 from encrypted_parse.crypto import primitives as p
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope.header import MAX_HEADER_BYTES, MIN_MESSAGE_BYTES, Form, Header
 from encrypted_parse.envelope.old_signed import read_container, verify_container
 from encrypted_parse.envelope.padding import LENGTH_BYTES, MAX_PADDING_BYTES, unpad
@@ -28,6 +29,7 @@ _MAX_FOOTER_BYTES = 64 * 1024  # bounds work on hostile input; one signer takes 
 _LONGEST_PADDING = MAX_PADDING_BYTES + LENGTH_BYTES
 
 
+@front_door
 def decrypt_file(
     source: File,
     target: File,
@@ -58,6 +60,7 @@ def decrypt_file(
             _read_plain(stream, file, header, identities, None)
 
 
+@front_door
 def decrypt_then_verify_file(
     source: File,
     target: File,
@@ -83,6 +86,7 @@ def decrypt_then_verify_file(
             verify_container(header, container, hasher.digest(), signers)
 
 
+@front_door
 def decrypt_and_verify_file(
     source: File,
     target: File,
@@ -106,6 +110,7 @@ def decrypt_and_verify_file(
             verify_footer(footer, hasher.digest(), signers)
 
 
+@front_door
 def decrypt_shared_file(
     source: File,
     target: File,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from encrypted_parse.crypto import PrivateKey, PublicKey
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope.signature import SignatureContainer, sign_digest
 from encrypted_parse.streams.hashing import StreamHasher
 from encrypted_parse.streams.source import File, Progress, Source, opened
 
 
+@front_door
 def sign_file(source: File, key: PrivateKey, *, progress: Progress | None = None) -> bytes:
     """Return the 83-byte signature container of *key* over *source*, as `sign` does over bytes.
 
@@ -19,6 +21,7 @@ def sign_file(source: File, key: PrivateKey, *, progress: Progress | None = None
         return sign_digest(digest_source(stream), key)
 
 
+@front_door
 def verify_file(
     source: File, container: bytes, key: PublicKey, *, progress: Progress | None = None
 ) -> None:

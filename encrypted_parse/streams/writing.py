@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from encrypted_parse.crypto import PrivateKey, PublicKey
 from encrypted_parse.crypto import primitives as p
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import asn1, padding
 from encrypted_parse.envelope.header import MAX_DATA_BYTES, build_header
 from encrypted_parse.envelope.old_signed import signature_params
@@ -28,6 +29,7 @@ from encrypted_parse.streams.source import CHUNK_BYTES, File, Progress, Source, 
 from encrypted_parse.streams.target import replaced
 
 
+@front_door
 def encrypt_file(
     source: File,
     target: File,
@@ -54,6 +56,7 @@ def encrypt_file(
         _write_plain(stream, file, recipients, (), pad=pad)
 
 
+@front_door
 def sign_then_encrypt_file(
     source: File,
     target: File,
@@ -87,6 +90,7 @@ def sign_then_encrypt_file(
             raise SourceSizeError("the source changed while it was read", hint="try again")
 
 
+@front_door
 def sign_and_encrypt_file(  # noqa: PLR0913 - keywords of one call that writes one file
     source: File,
     target: File,
@@ -137,6 +141,7 @@ def sign_and_encrypt_file(  # noqa: PLR0913 - keywords of one call that writes o
         _write(file, schedule.seal_footer(build_footer(hasher.digest(), signer)))
 
 
+@front_door
 def encrypt_shared_file(
     source: File,
     target: File,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from encrypted_parse.client import EncryptedClient
+from encrypted_parse.discretion import front_door
 from encrypted_parse.keystore import MemoryKeystore
 from encrypted_parse.testing import parse_server, virgil
 from encrypted_parse.testing.parse_server import InMemoryParse
@@ -15,6 +16,7 @@ from encrypted_parse.transport import FakeTransport, HttpRequest, HttpResponse, 
 from encrypted_parse.user_client import UserClient
 
 
+@front_door
 class InMemoryApp:
     """A Parse app for tests: no network, no server, real crypto.
 

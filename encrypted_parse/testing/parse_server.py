@@ -15,6 +15,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.testing.refusals import RefusedError
 from encrypted_parse.testing.storage import Row, Storage
 from encrypted_parse.testing.where import matches, nearest_first, ordered
@@ -35,6 +36,7 @@ _HIDDEN = frozenset({"password"})
 Function = Callable[[str | None, Mapping[str, Any]], Any]
 
 
+@front_door
 class InMemoryParse:
     """A Parse Server's state. `answer` is what a `FakeTransport` calls. Thread-safe.
 

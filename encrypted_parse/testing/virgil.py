@@ -16,6 +16,7 @@ from typing import Any
 from encrypted_parse import virgil_crypto as vc
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.directory import parse_card
+from encrypted_parse.discretion import front_door
 from encrypted_parse.transport import HttpRequest, HttpResponse
 
 URL = "https://service.invalid"
@@ -40,6 +41,7 @@ def token(user_id: str) -> str:
     return f"{part({})}.{part({'sub': f'identity-{user_id}', 'exp': 2**40})}.AA"
 
 
+@front_door
 class VirgilService:
     """The services' state. `answer` is what a FakeTransport calls.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from encrypted_parse._translating import translating
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import MalformedResponseError, ObjectNotFoundError
 from encrypted_parse.parse import ParseClient
 
@@ -12,6 +13,7 @@ REPORT_CLASS = "EncryptedParseReport"
 _MOST_ROWS = 1000
 
 
+@front_door
 @frozen
 class GuardCount:
     """How often one problem was met.
@@ -31,6 +33,7 @@ class GuardCount:
     last_at: str
 
 
+@front_door
 def read_guard_report(parse: ParseClient) -> list[GuardCount]:
     """Return the guard's counts, most frequent first; empty if it has met nothing.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import ConfigurationError
 from encrypted_parse.models import Model
 from encrypted_parse.models.fields import Encryption
@@ -16,6 +17,7 @@ MODES = ("off", "report", "enforce")
 _FORM = "authEncrypt"  # the one form that models write
 
 
+@front_door
 def export_guard_schema(
     models: Iterable[type[Model]], rules: Mapping[str, str] | None = None
 ) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import ConfigurationError
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -23,6 +24,7 @@ _ADDRESS = re.compile(_ORIGIN + _PATH, re.ASCII | re.IGNORECASE)
 _ORIGIN_OF = re.compile(_ORIGIN + r"(?=[/?]|\Z)", re.ASCII | re.IGNORECASE)
 
 
+@front_door
 def check_url(url: str, *, allow_insecure_http: bool = False, whose: str = "server") -> str:
     """Return *url* without trailing slashes.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.transport.port import HttpRequest, HttpResponse
 
 
+@front_door
 class FakeTransport:
     """Answers every request with *handler*, and keeps what was sent in `requests`."""
 

@@ -19,6 +19,7 @@ from attrs import frozen
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
 
 from encrypted_parse._version import __version__
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     ConnectionFailedError,
     OutcomeUnknownError,
@@ -73,6 +74,7 @@ class _Open:
     adapter: Adapter
 
 
+@front_door
 class RequestsTransport:
     """A pool of connections, usable from many threads and after a fork.
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from attrs import field, frozen
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import InvalidValueError, MalformedResponseError
 
 _METHOD = re.compile(r"[A-Z]+", re.ASCII)
@@ -20,6 +21,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _HEADER_VALUE = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?", re.ASCII)
 
 
+@front_door
 def is_header_value(text: str) -> bool:
     """Tell whether *text* can be sent as a header's value, and arrives as it was given.
 
@@ -68,6 +70,7 @@ def _checked_url(url: str) -> str:
     return url
 
 
+@front_door
 @frozen
 class HttpRequest:
     """One request. Headers, parameters and body may hold secrets, so `repr` leaves them out.
@@ -85,6 +88,7 @@ class HttpRequest:
     repeat: Repeat = Repeat.NEVER
 
 
+@front_door
 @frozen
 class HttpResponse:
     """One complete answer. Header names are lower case."""

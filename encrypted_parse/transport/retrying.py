@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     ConnectionFailedError,
     OutcomeUnknownError,
@@ -24,6 +25,7 @@ _TOO_MANY_REQUESTS = 429  # refused before it did anything, so any request may b
 _UNAVAILABLE = frozenset({502, 503, 504})
 
 
+@front_door
 class RetryingTransport:
     """Repeats what may be repeated, with exponential backoff and full jitter.
 

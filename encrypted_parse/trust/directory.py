@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import CachingDirectory, Card, CardChain, DirectoryClient
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import NotRegisteredError, UntrustedKeyError
 from encrypted_parse.trust.keeper import TrustedChain, TrustKeeper
 from encrypted_parse.trust.pins import PinLevel
@@ -15,6 +16,7 @@ from encrypted_parse.trust.pins import PinLevel
 MAX_JUDGED = 10_000
 
 
+@front_door
 class TrustedDirectory:
     """Users' chains with what may be done with them. Thread-safe.
 

@@ -15,6 +15,7 @@ from encrypted_parse import envelope
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card, CardChain
 from encrypted_parse.directory.cards import PREVIOUS_SIGNER
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import SignatureError
 from encrypted_parse.trust.pins import Pin
 
@@ -34,6 +35,7 @@ class Finding(enum.Enum):
     """Another key: a new registration, a rotation without the old key, or a lie."""
 
 
+@front_door
 def judge(chain: CardChain, pin: Pin | None) -> Finding:
     """Tell what *chain*, whose cards are verified each, is beside *pin*."""
     # (1) nothing remembered   (2) the remembered card   (3) one before it

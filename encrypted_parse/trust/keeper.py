@@ -12,6 +12,7 @@ from attrs import frozen
 
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card, CardChain
+from encrypted_parse.discretion import front_door, level_outside
 from encrypted_parse.errors import UntrustedKeyError
 from encrypted_parse.trust.judgement import Finding, judge
 from encrypted_parse.trust.pins import Pin, PinLevel, TrustStore
@@ -37,6 +38,7 @@ class KeyChangedWarning(UserWarning):
     """A value was asked for whose author has another key than the remembered one."""
 
 
+@front_door
 @frozen
 class TrustedChain:
     """A user's chain as the directory serves it, and what it may be used for.
@@ -66,6 +68,7 @@ class TrustedChain:
         return self.chain.cards
 
 
+@front_door
 class TrustKeeper:
     """One user's judgement of the others. Thread-safe.
 
@@ -188,4 +191,4 @@ class TrustKeeper:
             _log.warning("%s: %s", self.owner, text)
         else:
             advice = "compare safety numbers with the user, then accept_key()"
-            warnings.warn(f"{text}; {advice}", KeyChangedWarning, stacklevel=4)
+            warnings.warn(f"{text}; {advice}", KeyChangedWarning, stacklevel=level_outside())

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Mapping
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.trust.pins import Pin
 
 
+@front_door
 class MemoryTrustStore:
     """Remembers pins in memory: a key that was changed before this process began is not noticed."""
 

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card, CardChain
+from encrypted_parse.discretion import front_door
 
 MAX_CARDS = 400  # what is kept of one user; the companion serves up to 200
 
@@ -38,6 +39,7 @@ class PinnedCard:
         return cls(card.card_id, card.public_key)
 
 
+@front_door
 @frozen
 class Pin:
     """What one user remembers of another.

@@ -15,6 +15,7 @@ from attrs import frozen
 
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.crypto.primitives import constant_time_equal, digest
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import InvalidValueError, SafetyNumberMismatchError
 
 LABEL = b"encrypted_parse safety number 1"
@@ -25,6 +26,7 @@ _GROUP_BYTES, _GROUP_DIGITS, _GROUPS = 5, 5, 6
 _IN_BETWEEN = re.compile(r"[\s\-]+")
 
 
+@front_door
 @frozen
 class SafetyNumber:
     """The number of two users. Not a secret.

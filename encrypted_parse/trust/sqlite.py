@@ -16,6 +16,7 @@ from pathlib import Path
 
 from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PublicKey
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import KeyFormatError, TrustStoreError
 from encrypted_parse.trust.pins import Pin, PinLevel, PinnedCard
 
@@ -42,6 +43,7 @@ _SCHEMA = """
 """
 
 
+@front_door
 class SqliteTrustStore:
     """Remembers pins in the file *path*, which is made with mode 0600 when it is first needed."""
 

@@ -26,6 +26,7 @@ from encrypted_parse import (
 )
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.devserver import dev_server
+from encrypted_parse.discretion import front_door
 from encrypted_parse.testing import InMemoryApp
 from encrypted_parse.transport import FakeTransport, HttpRequest, HttpResponse
 
@@ -213,6 +214,30 @@ def attributes() -> None:
     ratio = decrypted / read(Ordinary())
     report("reading it beside an attribute of any Python object", ratio, "x")
 
+    def assign() -> None:
+        for _ in range(20_000):
+            instance.first = TEXT
+
+    report("assigning an attribute", min(seconds(assign) for _ in range(7)) / 0.02, "us")
+
+
+def doors() -> None:
+    """Call a function as it is, and behind a front door (ADR 20)."""
+
+    def bare(value: str) -> str:
+        return value
+
+    closed = front_door(bare)
+
+    def calls(function: Callable[[str], str]) -> float:
+        def loop() -> None:
+            for _ in range(200_000):
+                function(TEXT)
+
+        return min(seconds(loop) for _ in range(7))
+
+    report("a front door adds to a call", (calls(closed) - calls(bare)) / 0.2, "us")
+
 
 def main() -> None:
     """Measure and print."""
@@ -227,6 +252,7 @@ def main() -> None:
         many(users)
     memory()
     attributes()
+    doors()
     build = Path(__file__).parents[2] / "build"
     build.mkdir(exist_ok=True)
     (build / "bench-data-layer.json").write_text(json.dumps(FIGURES, indent=2))

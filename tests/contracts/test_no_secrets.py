@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from fake_keyring import FakeKeyring
+from frames import shown_by
 
 import encrypted_parse
 from encrypted_parse import (
@@ -394,9 +395,24 @@ REFUSALS: dict[str, Callable[[Path], Any]] = {
 }
 
 
+def _is_ours(frame: traceback.FrameSummary) -> bool:
+    return frame.filename == __file__
+
+
+def _locals(frame: traceback.FrameSummary) -> list[str]:
+    return [f"{name}={shown}\n" for name, shown in (frame.locals or {}).items()]
+
+
 @pytest.mark.parametrize("name", sorted(REFUSALS))
 def test_no_traceback_shows_a_secret(name: str, tmp_path: Path) -> None:
-    """A call that refuses a secret raises our error; no message of its chain quotes it."""
+    """A call that refuses a secret raises our error; no message, no local of any frame and
+    nothing that can be reached from it holds the secret.
+    """
     with pytest.raises(EncryptedParseError) as caught:
         REFUSALS[name](tmp_path / "keys")
     _assert_mute("".join(traceback.format_exception(caught.value)))
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    inner = [line for frame in told.stack[1:] if not _is_ours(frame) for line in _locals(frame)]
+    _assert_mute("".join(inner))
+    for _, shown in shown_by(caught.value):
+        _assert_mute(shown)

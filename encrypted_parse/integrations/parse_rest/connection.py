@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from encrypted_parse.client import EncryptedClient
+from encrypted_parse.discretion import front_door, hushed, level_outside
 from encrypted_parse.errors import (
     ConfigurationError,
     ParseServerError,
@@ -24,6 +25,12 @@ from encrypted_parse.parse.sending import encode
 from encrypted_parse.user_client import UserClient
 
 _MODULES = ("connection", "datatypes", "user", "installation", "role")
+_DOORS = (  # classes whose methods are given passwords and plaintexts before ours are
+    ("user", "User"),
+    ("datatypes", "ParseResource"),
+    ("query", "QueryManager"),
+    ("query", "Queryset"),
+)
 _INSECURE = "qs-parse-rest"
 _MAX_USERS = 1000
 _token: contextvars.ContextVar[str | None] = contextvars.ContextVar("parse_rest_session")
@@ -33,6 +40,7 @@ class InsecureParseRestWarning(UserWarning):
     """A variant of the library is installed that checks no certificates."""
 
 
+@front_door
 class Connection:
     """One app for all of parse_rest, which knows one only; and its users, by session."""
 
@@ -64,7 +72,7 @@ class Connection:
         Raises:
             SessionExpiredError: Nobody is logged in, or no longer.
         """
-        token = self.session_token()
+        token = hushed(self.session_token())
         if token is None:
             raise SessionExpiredError(
                 "nobody is logged in, so nobody can encrypt or decrypt",
@@ -81,6 +89,7 @@ class Connection:
 _connection: Connection | None = None
 
 
+@front_door
 def current() -> Connection:
     """Return the connection.
 
@@ -94,6 +103,7 @@ def current() -> Connection:
     return _connection
 
 
+@front_door
 def connect(client: EncryptedClient | None = None) -> None:
     """Let parse_rest talk to the app of *client*, in place of ``parse_rest.connection.register``.
 
@@ -116,12 +126,15 @@ def connect(client: EncryptedClient | None = None) -> None:
     connection.SessionToken.__exit__ = _leave_session
     load("datatypes").ParseType.convert_to_parse = staticmethod(to_parse)
     _remember_columns(load("datatypes").ParseResource)
+    for module, name in _DOORS:
+        front_door(getattr(load(module), name))
     app = joined.parse.app
     connection.ACCESS_KEYS.clear()
     connection.ACCESS_KEYS.update(app_id=app.application_id, rest_key=app.rest_api_key or "")
     _connection = joined
 
 
+@front_door
 def current_user() -> UserClient:
     """Return whoever is logged in, as this package's client: ``current_user().register()``.
 
@@ -153,7 +166,7 @@ def _warn_if_insecure() -> None:
         "server can read and change everything that it sends. Uninstall it, and install "
         "encrypted-parse[parse-rest].",
         InsecureParseRestWarning,
-        stacklevel=3,
+        stacklevel=level_outside(),
     )
 
 
@@ -162,6 +175,7 @@ def _remember_columns(resource: Any) -> None:  # noqa: ANN401 - a class of parse
     if getattr(before, "remembers", False):
         return
 
+    @front_door
     def _init_attrs(instance: Any, args: Mapping[str, Any]) -> None:  # noqa: ANN401 - any object
         remember_columns(instance, args)
         before(instance, args)
@@ -188,6 +202,7 @@ def _rebase(old: str, new: str) -> None:
 # --- what takes the place of methods of parse_rest ------------------------------------------
 
 
+@front_door
 def _execute(
     cls: Any,  # noqa: ANN401 - any class of parse_rest
     /,
@@ -198,7 +213,7 @@ def _execute(
     _body: str | bytes | None = None,
     **fields: Any,  # noqa: ANN401 - columns, or parameters of a query
 ) -> Any:  # noqa: ANN401 - JSON
-    joined = current()
+    joined, fields = current(), hushed(fields)
     url = uri if uri.startswith(joined.root) else cls.ENDPOINT_ROOT + uri
     path = url.removeprefix(joined.root).strip("/")
     if batch:
@@ -209,11 +224,11 @@ def _execute(
     parse = joined.parse.with_session(joined.session_token())
     headers = dict(extra_headers or {})
     if _body is not None:
-        content = _body.encode() if isinstance(_body, str) else _body
+        content = hushed(_body.encode() if isinstance(_body, str) else _body)
         return _answer(lambda: parse.call(http_verb, path, content=content, headers=headers))
     if http_verb == "GET":
         return _answer(lambda: parse.call("GET", path, params=_params(fields), headers=headers))
-    content = encode(to_parse(fields, True))
+    content = hushed(encode(to_parse(fields, True)))
     headers["Content-Type"] = "application/json"
     return _answer(lambda: parse.call(http_verb, path, content=content, headers=headers))
 
@@ -246,6 +261,7 @@ def _raise_as_before(error: ParseServerError) -> NoReturn:
     raise raised from error
 
 
+@front_door
 def _batch(self: Any, methods: Iterable[Callable[..., Any]]) -> None:  # noqa: ANN401 - a ParseBatcher
     """Run all methods; what succeeded is taken over, and all errors are raised as one."""
     prepared = [method(batch=True) for method in methods]

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 from attrs import define, field, frozen
 
+from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.envelope import is_envelope
 from encrypted_parse.errors import (
     AuthorMismatchError,
@@ -42,6 +43,7 @@ class Sealed:
     encryption: Encryption
 
 
+@front_door
 def sealed(
     annotation: Any = str,  # noqa: ANN401 - a type form
     *,
@@ -77,6 +79,7 @@ class _Declared:
     encryption: Encryption
 
 
+@front_door
 def encrypted_object(**attributes: Sealed) -> Callable[[C], C]:
     """Encrypt attributes of a class of parse_rest.
 
@@ -124,6 +127,7 @@ class _Patch:
         init_attrs, to_native, save = cls._init_attrs, cls._to_native, cls.save
         getattr_before = cls.__getattr__
 
+        @front_door
         def _init_attrs(instance: Any, args: Mapping[str, Any]) -> None:  # noqa: ANN401
             init_attrs(instance, _open(instance, args, declared))
 
@@ -133,6 +137,7 @@ class _Patch:
                 body.pop(name, None)
             return {**body, **_seal(instance, declared)}
 
+        @front_door
         def _save(instance: Any, batch: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002
             result = save(instance, batch=batch)
             if not batch:
@@ -140,6 +145,7 @@ class _Patch:
                 return result
             request, take_over = result
 
+            @front_door
             def callback(answer: Any) -> None:  # noqa: ANN401
                 take_over(answer)
                 _commit(instance)
@@ -182,7 +188,8 @@ def _open(
     declared: Mapping[str, _Declared],
 ) -> dict[str, Any]:
     """Return a row's columns with the encrypted ones decrypted; what cannot be is locked."""
-    values = dict(args)
+    args = hushed(args)
+    values = hushed(dict(args))
     if "createdAt" not in args:
         return values  # made by the app, not by a server
     state, sealer = _state(instance), _sealer()
@@ -199,8 +206,8 @@ def _open(
         if isinstance(opened, EncryptedParseError):
             state.locked[name] = LockedValue.from_error(opened)
             continue
-        plaintext, values[name] = opened
-        state.stored[name] = plaintext
+        state.stored[name], values[name] = opened
+        del opened  # the next one may ask the network
     return values
 
 
@@ -249,13 +256,12 @@ def _seal(
                     f"{one.where} would have to be encrypted for other readers, but it is locked"
                 )
             continue
-        value = instance.__dict__.get(name)
-        if value is None:
+        if instance.__dict__.get(name) is None:
             if name in state.stored:
                 sent[name] = DELETE
                 state.pending[name] = (None, None)
             continue
-        plaintext = _plaintext(one, value)
+        plaintext = _plaintext(one, instance.__dict__[name])
         recipients = one.encryption.to.user_ids(acl, plain) | {sealer.user_id}
         if state.stored.get(name) == plaintext and state.recipients.get(name) == recipients:
             continue
@@ -277,7 +283,7 @@ def _plaintext(one: _Declared, value: Any) -> bytes:  # noqa: ANN401 - whatever 
         raise InvalidValueError(f"{one.where}: {error}", hint=error.hint) from None
     if isinstance(checked, str) and is_envelope(checked):
         raise DoubleEncryptionError(f"{one.where}: the value is an envelope already")
-    return one.codec.to_plaintext(checked)
+    return hushed(one.codec.to_plaintext(checked))
 
 
 def _commit(instance: Any) -> None:  # noqa: ANN401 - an object of parse_rest
@@ -311,6 +317,7 @@ def _recipients(
 
 
 def _refusing(method: Callable[..., Any], declared: Mapping[str, _Declared]) -> Callable[..., Any]:
+    @front_door
     def refuse(instance: Any, key: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         if key in declared:
             raise EncryptedOperationError(
@@ -326,6 +333,7 @@ def _guarded_manager(cls: Any, declared: Mapping[str, _Declared]) -> Any:  # noq
     """Return a manager whose queries do not name encrypted attributes."""
     query = load("query")
 
+    @front_door
     class GuardedQueryset(query.Queryset):  # type: ignore[misc, name-defined]  # an untyped library
         def filter(self, **conditions: Any) -> Any:  # noqa: ANN401
             _check_names("filter", conditions, declared)
