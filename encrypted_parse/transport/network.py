@@ -7,7 +7,6 @@ that turns a check off.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable
 
@@ -23,6 +22,7 @@ from encrypted_parse.errors import (
     ResponseTooLargeError,
     TransportError,
 )
+from encrypted_parse.locks import Lock
 from encrypted_parse.transport.port import HttpRequest, HttpResponse
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -64,7 +64,7 @@ class RequestsTransport:
         self._max_bytes = max_response_bytes
         self._ca_bundle = ca_bundle
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._session: requests.Session | None = None
         self._process_id = 0
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
 
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import CachingDirectory, Card, CardChain, DirectoryClient
 from encrypted_parse.errors import NotRegisteredError, UntrustedKeyError
+from encrypted_parse.locks import Lock
 from encrypted_parse.trust.keeper import TrustedChain, TrustKeeper
 from encrypted_parse.trust.pins import PinLevel
 
@@ -24,7 +24,7 @@ class TrustedDirectory:
     def __init__(self, directory: CachingDirectory, keeper: TrustKeeper) -> None:
         self._directory = directory
         self.keeper = keeper
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._judged: OrderedDict[str, TrustedChain] = OrderedDict()
 
     @property

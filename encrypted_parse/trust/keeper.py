@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import logging
-import threading
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 
@@ -13,6 +12,7 @@ from attrs import frozen
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card, CardChain
 from encrypted_parse.errors import UntrustedKeyError
+from encrypted_parse.locks import Lock
 from encrypted_parse.trust.judgement import Finding, judge
 from encrypted_parse.trust.pins import Pin, PinLevel, TrustStore
 
@@ -81,7 +81,7 @@ class TrustKeeper:
         self.owner = owner
         self.store = store
         self.policy = policy
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._warned: set[tuple[str, str]] = set()
 
     def examine(self, chains: Mapping[str, CardChain]) -> dict[str, TrustedChain]:
