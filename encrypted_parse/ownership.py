@@ -34,6 +34,15 @@ def make_private_folder(folder: Path, refusal: Refusal, *, mode: int = PRIVATE_F
         OSError: It cannot be made.
     """
     require_safe_way(folder, refusal)
+    make_folder(folder, mode)
+
+
+def make_folder(folder: Path, mode: int) -> None:
+    """Make *folder* and what is missing above it, each with *mode*, whatever the umask is.
+
+    Raises:
+        OSError: It cannot be made.
+    """
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     for place in reversed(missing):
         try:
@@ -70,8 +79,10 @@ def require_safe_way(path: Path, refusal: Refusal) -> None:
             )
 
 
-def require_own(path: Path, status: os.stat_result, refusal: Refusal, *, forbidden: int) -> None:
-    """Let *path* be this user's, with none of the bits of mode *forbidden*.
+def require_own(
+    path: Path, status: os.stat_result, refusal: Refusal, *, forbidden: int, hint: str
+) -> None:
+    """Let *path* be this user's, with none of the bits of mode *forbidden*; *hint* is the step.
 
     Raises:
         EncryptedParseError: *refusal*: it is not.
@@ -79,14 +90,10 @@ def require_own(path: Path, status: os.stat_result, refusal: Refusal, *, forbidd
     if not _POSIX:
         return
     if status.st_uid != os.geteuid():
-        raise refusal(
-            f"{path} belongs to another user of this machine", hint="choose a place of your own"
-        )
+        raise refusal(f"{path} belongs to another user of this machine", hint=hint)
     if status.st_mode & forbidden:
-        raise refusal(
-            f"{path} has mode {stat.S_IMODE(status.st_mode):04o}: others can reach it",
-            hint="if nobody did, `chmod -R go-rwx` it; else what is in it is worth nothing",
-        )
+        mode = stat.S_IMODE(status.st_mode)
+        raise refusal(f"{path} has mode {mode:04o}: others can reach it", hint=hint)
 
 
 def others_write(status: os.stat_result) -> bool:

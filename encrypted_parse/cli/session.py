@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from encrypted_parse.cli import terminal
 from encrypted_parse.client import EncryptedClient
 from encrypted_parse.errors import ConfigurationError
 from encrypted_parse.user_client import UserClient
@@ -83,7 +84,7 @@ def read_secret(prompt: str, option: str, descriptor: int | None, *, confirm: bo
                 f"{prompt.lower()}: there is no terminal to ask on",
                 hint=f"give it with {option} N, from a file descriptor",
             )
-        return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
+        return terminal.ask(prompt, hidden=True, twice=confirm)
     try:
         secret = _read_all(descriptor)
     except OSError as error:
@@ -107,7 +108,7 @@ def require_consent(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise ConfigurationError(f"{question}: nobody can be asked", hint="add --yes if so")
-    typer.confirm(question, abort=True, err=True)
+    terminal.confirm(question)
 
 
 def _read_all(descriptor: int) -> bytes:

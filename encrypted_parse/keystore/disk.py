@@ -143,4 +143,5 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 def _require_private(path: Path, status: os.stat_result) -> None:
-    require_own(path, status, KeystorePermissionError, forbidden=OTHERS)
+    hint = "if nobody did, `chmod -R go-rwx` it; else register with new keys"
+    require_own(path, status, KeystorePermissionError, forbidden=OTHERS, hint=hint)

@@ -197,14 +197,14 @@ class SqliteTrustStore:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         descriptor = os.open(self._path, flags, 0o600)
         try:
-            require_own(self._path, os.fstat(descriptor), TrustStoreError, forbidden=OTHERS)
+            _require_own(self._path, os.fstat(descriptor))
         finally:
             os.close(descriptor)
         for suffix in _JOURNALS:
             journal = self._path.with_name(self._path.name + suffix)
             with contextlib.suppress(FileNotFoundError):
                 status = journal.lstat()
-                require_own(journal, status, TrustStoreError, forbidden=OTHERS)
+                _require_own(journal, status)
                 if not stat.S_ISREG(status.st_mode):
                     raise TrustStoreError(f"{journal} is no file", hint="look who put it there")
 
@@ -244,6 +244,11 @@ class SqliteTrustStore:
 
     def __repr__(self) -> str:
         return f"<SqliteTrustStore {self._path}>"
+
+
+def _require_own(path: Path, status: os.stat_result) -> None:
+    hint = "if nobody changed it, make it your own, with mode 0600"
+    require_own(path, status, TrustStoreError, forbidden=OTHERS, hint=hint)
 
 
 def _write(pin: Pin) -> str:

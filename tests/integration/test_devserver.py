@@ -34,7 +34,9 @@ with dev_server(sys.argv[1] if len(sys.argv) > 1 else None) as server:
     print(json.dumps([server.process_id, str(server.data_dir)]), flush=True)
     time.sleep(120)
 """
-COMMAND = "import typer; from encrypted_parse.cli.dev import dev; typer.run(dev)"
+COMMAND = (
+    "import sys; from encrypted_parse.cli.entry import main; sys.argv.insert(1, 'dev'); main()"
+)
 ROOT = Path(__file__).parents[2]
 
 
