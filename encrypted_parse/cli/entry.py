@@ -6,13 +6,11 @@ import importlib.util
 import logging
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
-from encrypted_parse.cli.printable import complain, paragraph, printable_lines
+from encrypted_parse.cli.printable import complain, paragraph, show_mistake
 from encrypted_parse.errors import EncryptedParseError, MissingExtraError
 
 _FAILED = 1
@@ -21,7 +19,7 @@ _FAILED = 1
 def main() -> None:
     """Run `encrypted-parse`. Errors end it with `error:` and `hint:` lines and status 1."""
     translated: Callable[[str], str] = str
-    sys.excepthook = _show_traceback
+    sys.excepthook = show_mistake
     logging.basicConfig(handlers=[_LogLines()], level=logging.WARNING)
     try:
         needed = ("pathspec", "typer", "rich", "segno")
@@ -78,11 +76,3 @@ class _LogLines(logging.StreamHandler[Any]):
     def format(self, record: logging.LogRecord) -> str:
         """Return a line, or several that are set in."""
         return paragraph(record.levelname.lower(), super().format(record)).removesuffix("\n")
-
-
-def _show_traceback(
-    kind: type[BaseException], error: BaseException, where: TracebackType | None
-) -> None:
-    """Show a mistake of ours; its text may quote others."""
-    text = "".join(traceback.format_exception(kind, error, where))
-    sys.stderr.write("\n".join(printable_lines(text)) + "\n")

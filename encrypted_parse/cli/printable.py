@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 import sys
+import traceback
+from types import TracebackType
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _CONTINUED = "\n    "  # so that no line of another's text begins like one of ours
@@ -43,8 +45,19 @@ def paragraph(label: str, text: str) -> str:
 
 def complain(text: str, hint: str | None = None) -> None:
     """Write an error, and what to do next, to standard error."""
-    told = paragraph("error", text) + ("" if hint is None else paragraph("hint", hint))
-    sys.stderr.write(encodable(told, sys.stderr.encoding))
+    _tell(paragraph("error", text) + ("" if hint is None else paragraph("hint", hint)))
+
+
+def show_mistake(
+    kind: type[BaseException], error: BaseException, where: TracebackType | None
+) -> None:
+    """Write the traceback of a mistake of ours, as `sys.excepthook`: its text may quote others."""
+    text = "".join(traceback.format_exception(kind, error, where))
+    _tell("\n".join(printable_lines(text)) + "\n")
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(encodable(text, sys.stderr.encoding))
 
 
 def encodable(text: str, encoding: str | None) -> str:
