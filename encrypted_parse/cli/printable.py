@@ -52,8 +52,7 @@ def show_mistake(
     kind: type[BaseException], error: BaseException, where: TracebackType | None
 ) -> None:
     """Write the traceback of a mistake of ours, as `sys.excepthook`: its text may quote others."""
-    text = "".join(traceback.format_exception(kind, error, where))
-    _tell("\n".join(printable_lines(text)) + "\n")
+    _tell(paragraph("mistake", "".join(traceback.format_exception(kind, error, where))))
 
 
 def _tell(text: str) -> None:

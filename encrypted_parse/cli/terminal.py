@@ -54,7 +54,9 @@ def write_json(value: Any, *, in_one_line: bool = False) -> None:  # noqa: ANN40
 def write_table(rows: Iterable[Iterable[Part]], head: Iterable[str] = ()) -> None:
     """Write a table; cells may have lines."""
     names = list(head)
-    table = Table(*names) if names else Table(show_header=False, box=None)
+    table = Table() if names else Table(show_header=False, box=None)
+    for name in names:
+        table.add_column(_cell(name))
     for row in rows:
         table.add_row(*map(_cell, row))
     Console().print(table)
