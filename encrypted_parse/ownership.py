@@ -121,20 +121,20 @@ def _is_own_group(group_id: int) -> bool:
     return group_id != _ROOT and group.gr_name == user.pw_name and alone
 
 
-def _steps(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
+def _steps(path: Path) -> Iterator[tuple[str, os.stat_result]]:
     """Yield every folder and link that leads to *path*, and it, as far as there is something."""
     names = list(reversed((Path.cwd() / path).parts))
-    at = Path(names.pop())
-    yield at, at.lstat()
+    at = names.pop()
+    yield at, os.lstat(at)
     links = 0
     while names:
         name = names.pop()
         if name == os.pardir:
-            at = at.parent
+            at = os.path.dirname(at)  # noqa: PTH120 - text, since this runs at every look at a key
             continue
-        step = at / name
+        step = os.path.join(at, name)  # noqa: PTH118 - as above
         try:
-            status = step.lstat()
+            status = os.lstat(step)
         except FileNotFoundError:
             return
         yield step, status
@@ -144,6 +144,6 @@ def _steps(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
         links += 1
         if links > _MAX_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-        target = step.readlink()
+        target = Path(step).readlink()
         names.extend(reversed(target.parts[1:] if target.is_absolute() else target.parts))
-        at = Path(target.anchor) if target.is_absolute() else at
+        at = target.anchor if target.is_absolute() else at

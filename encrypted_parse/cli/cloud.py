@@ -116,7 +116,7 @@ def init(
         write("everything is there already")
     lines = {path: _OWN_FILES[path] for path in done.yours if path in _OWN_FILES}
     for path, own in lines.items():
-        say("", f"add to {path}:", "", *own.split("\n"))
+        say("", f"add to {path}:", "", *own.splitlines())
 
 
 _OWN_FILES = {
@@ -373,4 +373,4 @@ def _show_text(path: str, theirs: bytes, ours: bytes) -> None:
     here, there = map(printable_lines, texts)
     lines = difflib.unified_diff(there, here, f"server/{path}", f"here/{path}", lineterm="")
     for line in lines:
-        write(line.removesuffix("\n"))
+        write(line)
