@@ -66,8 +66,9 @@ def require_safe_way(path: Path, refusal: Refusal) -> None:
     """
     if not _POSIX:
         return
+    trusted = (_ROOT, os.geteuid())
     for place, status in _steps(path):
-        if status.st_uid not in (_ROOT, os.geteuid()):
+        if status.st_uid not in trusted:
             raise refusal(
                 f"{place} belongs to another user of this machine, who can exchange {path}",
                 hint="choose a place below folders of your own",
@@ -122,17 +123,22 @@ def _is_own_group(group_id: int) -> bool:
 
 
 def _steps(path: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield every folder and link that leads to *path*, and it, as far as there is something."""
-    names = list(reversed((Path.cwd() / path).parts))
-    at = names.pop()
+    """Yield every folder and link that leads to *path*, and it, as far as there is something.
+
+    Of POSIX' paths, as text: every look at a key file comes this way.
+    """
+    absolute = path if path.is_absolute() else Path.cwd() / path
+    names = str(absolute).split("/")[::-1]
+    at, links = "/", 0
     yield at, os.lstat(at)
-    links = 0
     while names:
         name = names.pop()
-        if name == os.pardir:
-            at = os.path.dirname(at)  # noqa: PTH120 - text, since this runs at every look at a key
+        if name in ("", "."):
             continue
-        step = os.path.join(at, name)  # noqa: PTH118 - as above
+        if name == "..":
+            at = at.rpartition("/")[0] or "/"
+            continue
+        step = f"{at}/{name}" if at != "/" else f"/{name}"
         try:
             status = os.lstat(step)
         except FileNotFoundError:
@@ -144,6 +150,6 @@ def _steps(path: Path) -> Iterator[tuple[str, os.stat_result]]:
         links += 1
         if links > _MAX_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-        target = Path(step).readlink()
-        names.extend(reversed(target.parts[1:] if target.is_absolute() else target.parts))
-        at = target.anchor if target.is_absolute() else at
+        target = str(Path(step).readlink())
+        names.extend(target.split("/")[::-1])
+        at = "/" if target.startswith("/") else at
