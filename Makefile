@@ -4,7 +4,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo chat test test-all lint bench vectors fuzz wheel clean
+.PHONY: help demo chat test test-all lint bench vectors fuzz wheel pin clean
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -85,6 +85,10 @@ wheel: $(STAMP)  ## build the wheel into dist/
 	@echo 'wheel: hatchling'
 	@$(BIN)/python -m hatchling build -t wheel
 
+pin: $(STAMP)  ## newest releases of actions, digests of images, lock files of npm; then test-all
+	@echo 'pin: GitHub, Docker Hub, npm'
+	@$(BIN)/python .ci/pin.py
+
 clean:  ## remove everything that these targets made here
 	@echo 'clean: .venv, builds, caches'
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -121,7 +125,7 @@ $(STAMP): pyproject.toml
 		fi; \
 		exit 1; \
 	}
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --upgrade 'pip>=26.0'
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input \
 		-e '.[cli,devserver]' --group dev
 	@printf '%s\n' '$(CURDIR)' >$@

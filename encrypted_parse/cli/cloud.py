@@ -11,12 +11,12 @@ from typing import Annotated
 
 import attrs
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from encrypted_parse.cli.objects import models_of
-from encrypted_parse.cli.output import progress_bar, say
+from encrypted_parse.cli.output import say
+from encrypted_parse.cli.printable import printable_lines
 from encrypted_parse.cli.session import JsonOption, YesOption, read_secret, require_consent
+from encrypted_parse.cli.terminal import ask, progress_bar, write, write_json, write_table
 from encrypted_parse.companion import CompanionSecrets
 from encrypted_parse.deploy import (
     BACK4APP,
@@ -58,7 +58,11 @@ _MEANINGS = {
     "dropped": "deployed from here, and not here any more: goes",
     "foreign": "on the server, and not from here: stays",
 }
-_SIGNS = {Level.OK: "[green]ok[/]", Level.WARNING: "[yellow]look[/]", Level.FAILED: "[red]FAIL[/]"}
+_SIGNS = {
+    Level.OK: ("ok", "green"),
+    Level.WARNING: ("look", "yellow"),
+    Level.FAILED: ("FAIL", "red"),
+}
 
 FolderArgument = Annotated[
     Path,
@@ -107,12 +111,12 @@ def init(
         ("yours, left as it is", done.yours),
     ):
         for path in paths:
-            typer.echo(f"{text}: {path}")
+            write(f"{text}: {path}")
     if not (done.written or done.removed):
-        typer.echo("everything is there already")
+        write("everything is there already")
     lines = {path: _OWN_FILES[path] for path in done.yours if path in _OWN_FILES}
     for path, own in lines.items():
-        say(f"\nadd to {path}:\n\n{own}")
+        say("", f"add to {path}:", "", *own.splitlines())
 
 
 _OWN_FILES = {
@@ -188,7 +192,7 @@ def deploy(
             replace=replace,
             progress=advance,
         )
-    typer.echo(f"{done.release} runs ({done.uploaded} files uploaded)")
+    write(f"{done.release} runs ({done.uploaded} files uploaded)")
     if done.before:
         say(f"back to the one before: encrypted-parse cloud rollback {done.before}")
     say("look at it: encrypted-parse cloud doctor")
@@ -213,11 +217,11 @@ def rollback(
     if dry_run:
         if wanted not in [one.name for one in server.history()]:
             raise DeployError(f"there is no release {wanted}")
-        typer.echo(f"{running} runs; would go back to {wanted}")
+        write(f"{running} runs; would go back to {wanted}")
         return
     require_consent(f"Go back from {running} to {wanted}", yes=yes)
     done = roll_back(server, wanted)
-    typer.echo(f"{done.release} runs")
+    write(f"{done.release} runs")
 
 
 @cloud.command("releases")
@@ -228,15 +232,15 @@ def releases(as_json: JsonOption = False) -> None:
     past = server.history()
     if as_json:
         lines = [{**attrs.asdict(one), "runs": one.name == running} for one in past]
-        typer.echo(json.dumps(lines, indent=2))
+        write_json(lines)
         return
     if not past:
-        typer.echo("nothing was ever deployed")
+        write("nothing was ever deployed")
         return
-    table = Table("release", "made", "description", "")
-    for one in past:
-        table.add_row(one.name, one.made_at, one.description, "runs" * (one.name == running))
-    Console(markup=False).print(table)
+    rows = (
+        (one.name, one.made_at, one.description, "runs" * (one.name == running)) for one in past
+    )
+    write_table(rows, head=("release", "made", "description", ""))
 
 
 @cloud.command("doctor")
@@ -276,14 +280,13 @@ def doctor(
     )
     if as_json:
         lines = [{**attrs.asdict(one), "level": one.level.value} for one in findings]
-        typer.echo(json.dumps(lines, indent=2))
+        write_json(lines)
     else:
-        console = Console(highlight=False, soft_wrap=True)
         for one in findings:
-            console.print(f"{_SIGNS[one.level]}\t", end="")
-            console.print(f"{one.what}: {one.text}", markup=False)
+            sign, colour = _SIGNS[one.level]
+            write((f"{sign:<8}", colour), f"{one.what}: {one.text}")
             if one.hint is not None:
-                console.print(f"\t  {one.hint}", style="dim", markup=False)
+                write((f"{'':<8}  {one.hint}", "dim"))
     if any(one.level is Level.FAILED for one in findings):
         raise typer.Exit(1)
 
@@ -299,11 +302,11 @@ def secrets(as_json: JsonOption = False) -> None:
     made = CompanionSecrets.generate()
     client = {"VIRGIL_SERVICE_PUBLIC_KEY": made.service_public_key}
     if as_json:
-        typer.echo(json.dumps({"server": made.environment(), "client": client}, indent=2))
+        write_json({"server": made.environment(), "client": client})
         return
     for name, value in made.environment().items():
-        typer.echo(f"{name}={value}")
-    say("\nThe lines above are the server's, and secret. Clients get this one, which is not:\n")
+        write(f"{name}={value}")
+    say("", "The lines above are the server's, and secret. Clients get this one:", "")
     say(f"VIRGIL_SERVICE_PUBLIC_KEY={made.service_public_key}")
 
 
@@ -346,7 +349,7 @@ def _variable(name: str) -> str:
         return value
     if not sys.stdin.isatty():
         raise ConfigurationError(f"the environment variable {name} is not set")
-    return str(typer.prompt(name, err=True))
+    return ask(name)
 
 
 def _show_plan(planned: Plan, *, replace: bool = False) -> None:
@@ -357,25 +360,17 @@ def _show_plan(planned: Plan, *, replace: bool = False) -> None:
         meanings["edited"] = "changed on the server, not by this folder: overwritten (--replace)"
     for group, mark in _MARKS.items():
         for path in getattr(planned, group):
-            typer.echo(f"{mark} {path}  ({meanings[group]})")
+            write(f"{mark} {path}  ({meanings[group]})")
     if planned.is_empty(replace=replace):
         say("nothing to deploy: the server has what this folder has")
 
 
 def _show_text(path: str, theirs: bytes, ours: bytes) -> None:
     if max(len(theirs), len(ours)) > _MAX_TEXT_BYTES or b"\0" in theirs + ours:
-        typer.echo(f"{path}: not text, or too long to show")
+        write(f"{path}: not text, or too long to show")
         return
-    here, there = (_printable(content).splitlines() for content in (ours, theirs))
+    texts = (content.decode("utf-8", "replace") for content in (ours, theirs))
+    here, there = map(printable_lines, texts)
     lines = difflib.unified_diff(there, here, f"server/{path}", f"here/{path}", lineterm="")
     for line in lines:
-        typer.echo(line)
-
-
-def _printable(content: bytes) -> str:
-    """Return text without what a terminal would obey: the server's files are not ours to trust."""
-    text = content.decode("utf-8", "replace")
-    return "".join(
-        char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}"
-        for char in text
-    )
+        write(line)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from encrypted_parse._version import __version__
 from encrypted_parse.cli.cloud import cloud
@@ -24,6 +23,7 @@ from encrypted_parse.cli.recovery import (
     reset_backup,
     restore,
 )
+from encrypted_parse.cli.terminal import write
 
 app = typer.Typer(
     help="End-to-end encryption for apps on Back4App and Parse Server.",
@@ -57,10 +57,10 @@ def demo(
     Starts a server with its own Postgres, signs up alice, bob and carol, and saves an encrypted
     message. Exit status 0 only if every step held.
     """
-    raise typer.Exit(run_demo(Console(), pause_seconds=0.0 if fast else 0.6))
+    raise typer.Exit(run_demo(pause_seconds=0.0 if fast else 0.6))
 
 
 @app.command(rich_help_panel="Servers and set-up")
 def version() -> None:
     """Print the version."""
-    typer.echo(__version__)
+    write(__version__)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
-from rich.console import Console
-from rich.panel import Panel
-from rich.text import Text
-
+from encrypted_parse.cli.terminal import Stage
 from encrypted_parse.client import EncryptedClient
 from encrypted_parse.devserver import DevServer, dev_server, run_sql
 from encrypted_parse.errors import (
@@ -37,42 +34,32 @@ class Message(Model):
 
 
 class _Steps:
-    def __init__(self, console: Console, pause_seconds: float) -> None:
-        self._console = console
+    def __init__(self, stage: Stage, pause_seconds: float) -> None:
+        self._stage = stage
         self._pause = pause_seconds
         self.failed = 0
 
-    def say(self, text: str) -> None:
-        self._console.print(Text(f"    {text}", style="dim"))
-
     def show(self, title: str, text: str, style: str) -> None:
-        self._console.print(Panel(Text(text), title=title, border_style=style, width=88))
+        self._stage.panel(title, [[text]], style)
 
     def check(self, claim: str, *, holds: bool) -> None:
         mark, style = ("✓", "green") if holds else ("✗", "bold red")
         self.failed += not holds
-        self._console.print(Text(f"  {mark} {claim}", style=style))
+        self._stage.say(f"  {mark} {claim}", style)
         time.sleep(self._pause)
 
 
-def run_demo(console: Console, *, pause_seconds: float) -> int:
+def run_demo(*, pause_seconds: float) -> int:
     """Run the demo and return the exit status: 0 only if every step held."""
-    console.rule("[bold]encrypted_parse: the main job, on a real Parse Server")
-    with (
-        console.status("starting Parse Server and Postgres") as status,
-        _server(status.update) as server,
-    ):
-        status.stop()
-        steps = _Steps(console, pause_seconds)
+    stage = Stage()
+    stage.rule("encrypted_parse: the main job, on a real Parse Server")
+    steps = _Steps(stage, pause_seconds)
+    with ExitStack() as stack:
+        with stage.waiting("starting Parse Server and Postgres") as progress:
+            server = stack.enter_context(dev_server(progress=progress))
         steps.check(f"Parse Server 9.10 with Postgres is running at {server.url}", holds=True)
         _main_job(steps, server)
-        return _finish(console, steps)
-
-
-@contextmanager
-def _server(progress: Callable[[str], None]) -> Iterator[DevServer]:
-    with dev_server(progress=progress) as server:
-        yield server
+        return _finish(stage, steps)
 
 
 def _main_job(steps: _Steps, server: DevServer) -> None:
@@ -125,23 +112,27 @@ def _tamper(steps: _Steps, server: DevServer, bob: UserClient, message: Message)
     steps.check(f"one bit flipped in the database: {type(error).__name__}, no text", holds=refused)
 
 
-def _finish(console: Console, steps: _Steps) -> int:
-    console.print(
-        Panel(
-            Text.from_markup(
-                "[bold]The server could see[/]: who wrote when, the ACL, the thread id, the "
-                "recipients' key identifiers, the length in steps of 160 bytes.\n"
-                "[bold]The server could not see[/]: the message, or a key that opens it.\n"
-                "[bold]The server could still[/]: delete it, withhold it, or show an older value "
-                "of the same author."
-            ),
-            title="what was, and what was not, protected",
-            border_style="green" if steps.failed == 0 else "red",
-            width=88,
-        )
+def _finish(stage: Stage, steps: _Steps) -> int:
+    stage.panel(
+        "what was, and what was not, protected",
+        [
+            [
+                ("The server could see", "bold"),
+                (
+                    ": who wrote when, the ACL, the thread id, the recipients' key identifiers, "
+                    "the length in steps of 160 bytes."
+                ),
+            ],
+            [("The server could not see", "bold"), ": the message, or a key that opens it."],
+            [
+                ("The server could still", "bold"),
+                ": delete it, withhold it, or show an older value of the same author.",
+            ],
+        ],
+        "green" if steps.failed == 0 else "red",
     )
     if steps.failed:
-        console.print(Text(f"{steps.failed} steps failed", style="bold red"))
+        stage.say(f"{steps.failed} steps failed", "bold red")
     return 1 if steps.failed else 0
 
 

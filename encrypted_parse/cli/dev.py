@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
+from encrypted_parse.cli.output import say
+from encrypted_parse.cli.terminal import write, write_json
 from encrypted_parse.devserver import DevServer, dev_server
-from encrypted_parse.errors import DevServerError, EncryptedParseError
+from encrypted_parse.errors import DevServerError
 
 MAX_PORT = 65535
 
@@ -60,32 +60,17 @@ def dev(
     EncryptedClient.from_env() finds the server. To keep data and keys for the
     next start: encrypted-parse dev --data-dir ./parse-data
     """
-    notices = Console(stderr=True, highlight=False, soft_wrap=True)
-    try:
-        with (
-            _signals_as_keyboard_interrupt(),
-            dev_server(
-                data_dir,
-                port=port,
-                encrypted_fields=encrypted_fields,
-                progress=lambda text: notices.print(text, markup=False),
-            ) as server,
-        ):
-            if as_json:
-                typer.echo(json.dumps(_summary(server)))
-            else:
-                _show(server, kept=data_dir is not None)
-            server.wait()
-            raise DevServerError("the server has ended by itself", hint=_log_hint(server, data_dir))
-    except KeyboardInterrupt:
-        return
-    except EncryptedParseError as error:
-        notices.print("[bold red]error:[/] ", end="")
-        notices.print(str(error), markup=False)
-        if error.hint is not None:
-            notices.print("[bold]hint:[/] ", end="")
-            notices.print(error.hint, markup=False)
-        raise typer.Exit(1) from None
+    with (
+        suppress(KeyboardInterrupt),
+        _signals_as_keyboard_interrupt(),
+        dev_server(data_dir, port=port, encrypted_fields=encrypted_fields, progress=say) as server,
+    ):
+        if as_json:
+            write_json(_summary(server), in_one_line=True)
+        else:
+            _show(server, kept=data_dir is not None)
+        server.wait()
+        raise DevServerError("the server has ended by itself", hint=_log_hint(server, data_dir))
 
 
 @contextmanager
@@ -126,8 +111,8 @@ def _summary(server: DevServer) -> dict[str, object]:
 
 
 def _show(server: DevServer, *, kept: bool) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    console.print("[bold green]Parse Server is running.[/] Ctrl-C stops it.\n")
+    write(("Parse Server is running.", "bold green"), " Ctrl-C stops it.")
+    write()
     rows = {
         "URL": server.url,
         "application id": server.application_id,
@@ -139,8 +124,9 @@ def _show(server: DevServer, *, kept: bool) -> None:
         "data": str(server.data_dir) if kept else "removed at the end; --data-dir PATH keeps it",
     }
     for name, value in rows.items():
-        console.print(f"  {name:<20}", end="")
-        console.print(value, style="cyan", markup=False)
-    console.print("\nFor a program in another terminal:\n")
+        write(f"  {name:<20}", (value, "cyan"))
+    write()
+    write("For a program in another terminal:")
+    write()
     for name, value in server.environment().items():
-        console.print(f"export {name}={shlex.quote(value)}", markup=False)
+        write(f"export {name}={shlex.quote(value)}")

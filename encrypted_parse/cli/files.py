@@ -13,8 +13,9 @@ from typing import Annotated, Any, BinaryIO
 import typer
 
 from encrypted_parse._translating import translating
-from encrypted_parse.cli.output import progress_bar, show
+from encrypted_parse.cli.output import show
 from encrypted_parse.cli.session import JsonOption, PasswordFdOption, UserOption, log_in
+from encrypted_parse.cli.terminal import ContentWriter, progress_bar
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.envelope import Header, from_text
 from encrypted_parse.errors import ConfigurationError, MalformedEnvelopeError
@@ -67,7 +68,7 @@ def encrypt(
     """
     e3kit = log_in(user, password_fd).e3kit
     cards = list(e3kit.find_users(to).values()) if to else []
-    target = _target(out, binary=not text)
+    target = _target(out, encrypted_file=not text)
     with _input(source) as file:
         if text:
             _write(target, e3kit.auth_encrypt(_read_text(file), cards).encode("ascii") + b"\n")
@@ -95,17 +96,15 @@ def decrypt(
     """Open what a user encrypted for you, and check who signed it.
 
     Nothing is written before everything is verified. Keys that the sender replaced count too.
+    On a terminal only text shows: what a terminal would obey is replaced.
 
     encrypted-parse decrypt report.pdf.enc --from TbQeiO6SCx -o report.pdf
     """
     e3kit = log_in(user, password_fd).e3kit
     signers = e3kit.author_keys(sender or e3kit.user_id)
-    target = _target(out, binary=False)
-    with _input(source) as file:
+    with _input(source) as file, _shown(out) as target:
         if text:
-            plaintext = e3kit.open(from_text(_read_text(file).strip()), signers)
-            end = b"\n" if out is None and sys.stdout.isatty() else b""
-            _write(target, plaintext + end)
+            _write(target, e3kit.open(from_text(_read_text(file).strip()), signers))
             return
         if file.read(1) == _BASE64_START:
             raise ConfigurationError("this is a message as text", hint="add --text")
@@ -201,15 +200,26 @@ def _input(path: Path) -> Iterator[BinaryIO]:
         yield spool  # type: ignore[misc]  # a BinaryIO in all but name
 
 
-def _target(path: Path | None, *, binary: bool) -> Path | BinaryIO:
+def _target(path: Path | None, *, encrypted_file: bool) -> Path | BinaryIO:
     if path is not None:
         return path
-    if binary and sys.stdout.isatty():
+    if encrypted_file and sys.stdout.isatty():
         raise ConfigurationError(
             "this would write an encrypted file to the terminal",
             hint="--out FILE, or --text for a message as text",
         )
     return sys.stdout.buffer
+
+
+@contextmanager
+def _shown(path: Path | None) -> Iterator[Path | BinaryIO]:
+    """Give where decrypted content goes; what its author wrote does not reach a terminal as is."""
+    if path is not None or not sys.stdout.isatty():
+        yield path or sys.stdout.buffer
+        return
+    writer = ContentWriter()
+    yield writer  # type: ignore[misc]  # a BinaryIO in all but name
+    writer.finish()
 
 
 def _write(target: Path | BinaryIO, content: bytes) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Annotated
 
 import attrs
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from encrypted_parse.cli.objects import ModulesArgument, models_of
+from encrypted_parse.cli.terminal import write, write_json, write_table
 from encrypted_parse.errors import ConfigurationError
 from encrypted_parse.parse import ParseApp, ParseClient
 from encrypted_parse.tools import export_guard_schema, read_guard_report
@@ -55,7 +53,7 @@ def export(
     """
     models = [model for name in modules for model in models_of(name)]
     content = export_guard_schema(models, dict(_split(item) for item in rule or ()))
-    typer.echo(json.dumps(content, indent=2))
+    write_json(content)
 
 
 @guard.command("report")
@@ -70,18 +68,16 @@ def report(
     """
     counts = read_guard_report(_master_client(os.environ))
     if as_json:
-        typer.echo(json.dumps([attrs.asdict(count) for count in counts], indent=2))
+        write_json([attrs.asdict(count) for count in counts])
         return
-    console = Console()
     if not counts:
-        console.print("The guard has counted nothing.")
+        write("The guard has counted nothing.")
         return
-    table = Table("class", "column", "problem", "count", "last")
-    for count in counts:
-        table.add_row(
-            count.parse_class, count.column, count.problem, str(count.count), count.last_at
-        )
-    console.print(table)
+    rows = [
+        (count.parse_class, count.column, count.problem, str(count.count), count.last_at)
+        for count in counts
+    ]
+    write_table(rows, head=("class", "column", "problem", "count", "last"))
 
 
 def _split(item: str) -> tuple[str, str]:

@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from encrypted_parse.backup import RecoveryCode
 from encrypted_parse.cli.output import in_commands, say, show
@@ -23,6 +20,7 @@ from encrypted_parse.cli.session import (
     read_secret,
     require_consent,
 )
+from encrypted_parse.cli.terminal import write, write_table
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.directory import Card
 from encrypted_parse.e3kit import Health
@@ -184,23 +182,23 @@ def doctor(
         ]
         show({"findings": facts}, as_json=True)
     else:
-        table = Table(show_header=False, box=None)
-        for finding in findings:
-            lines = [
-                finding.message,
-                *([f"hint: {in_commands(finding.hint)}"] if finding.hint else []),
-            ]
-            health = Text(finding.health.value, style=_STYLES[finding.health])
-            table.add_row(finding.topic, health, Text("\n".join(lines)))
-        Console().print(table)
+        write_table(
+            (
+                finding.topic,
+                (finding.health.value, _STYLES[finding.health]),
+                finding.message + (f"\nhint: {in_commands(finding.hint)}" if finding.hint else ""),
+            )
+            for finding in findings
+        )
     if any(finding.health is Health.PROBLEM for finding in findings):
         raise typer.Exit(1)
 
 
 def show_code(code: RecoveryCode) -> None:
     """Print a recovery code, and what it is for."""
-    say("Your recovery code. Write it down and keep it apart from this machine:\n")
-    typer.echo(f"    {code.text}\n")
+    say("Your recovery code. Write it down and keep it apart from this machine:", "")
+    write(f"    {code.text}")
+    write()
     say("Whoever has it and your account reads everything. It is kept nowhere else.")
 
 

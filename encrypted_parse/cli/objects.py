@@ -14,8 +14,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from encrypted_parse._translating import translating
-from encrypted_parse.cli.output import progress_bar, show
+from encrypted_parse.cli.output import say, show
 from encrypted_parse.cli.session import JsonOption, PasswordFdOption, UserOption, log_in
+from encrypted_parse.cli.terminal import progress_bar
 from encrypted_parse.errors import ConfigurationError
 from encrypted_parse.models import Model
 
@@ -66,7 +67,7 @@ def reseal(
     show(facts, as_json=as_json)
     if not as_json:
         for failure in failed:
-            typer.echo("{class} {object_id}: {error}".format(**failure), err=True)
+            say("{class} {object_id}: {error}".format(**failure))
     if place is not None and not failed:
         place.finish()
     if failed:

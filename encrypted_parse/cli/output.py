@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
-import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.progress import TimeRemainingColumn as _Remaining
+from encrypted_parse.cli.terminal import write, write_json
 
-Advance = Callable[[int, int | None], None]
 _LABEL_COLUMNS = 16
 _COMMANDS = {
     "accept_key": "verify-user --accept",
@@ -36,11 +29,11 @@ _CALL = re.compile(rf"\b({'|'.join(_COMMANDS)})\([^()]*\)")
 def show(facts: Mapping[str, Any], *, as_json: bool) -> None:
     """Print facts: names in snake_case, as JSON or as one line each."""
     if as_json:
-        typer.echo(json.dumps(facts, indent=2))
+        write_json(facts)
         return
     for name, value in facts.items():
         if value is not None:
-            typer.echo(f"{name.replace('_', ' ') + ':':<{_LABEL_COLUMNS}} {_shown(value)}")
+            write(f"{name.replace('_', ' ') + ':':<{_LABEL_COLUMNS}} {_shown(value)}")
 
 
 def _shown(value: object) -> str:
@@ -56,20 +49,7 @@ def in_commands(text: str) -> str:
     return _CALL.sub(lambda call: f"`encrypted-parse {_COMMANDS[call[1]]}`", text)
 
 
-def say(text: str) -> None:
-    """Print what is good to know, but no result."""
-    typer.echo(text, err=True)
-
-
-@contextmanager
-def progress_bar(label: str, *, as_bytes: bool = False) -> Iterator[Advance]:
-    """Show a bar on standard error, if that is a terminal; yields what is told (done, of)."""
-    console = Console(stderr=True)
-    if not sys.stderr.isatty():
-        yield lambda _done, _total: None
-        return
-    count = DownloadColumn() if as_bytes else MofNCompleteColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(), count, _Remaining())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+def say(*lines: str) -> None:
+    """Print lines that are good to know, but no result."""
+    for line in lines:
+        write(line, err=True)

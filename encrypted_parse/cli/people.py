@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from typing import Annotated, Any
 
-import segno
 import typer
 
 from encrypted_parse.cli.keys import fingerprint_of
 from encrypted_parse.cli.output import say, show
 from encrypted_parse.cli.session import JsonOption, PasswordFdOption, UserOption, log_in
-from encrypted_parse.errors import NotRegisteredError
+from encrypted_parse.cli.terminal import confirm, write, write_qr
+from encrypted_parse.errors import ConfigurationError, NotRegisteredError
+
+_TRUST_HINT = "set ENCRYPTED_PARSE_TRUST to a file in a folder of your own"
 
 UserIdArgument = Annotated[
     str, typer.Argument(metavar="USER_ID", help="The Parse object id of the user.")
@@ -46,7 +48,7 @@ def whois(
         return
     for number, fact in enumerate(facts):
         if number:
-            typer.echo("")
+            write()
         show(fact, as_json=False)
 
 
@@ -94,9 +96,16 @@ def verify_user(
     Both of you see the same 60 digits, unless somebody in between replaced a key. Compare them by
     voice or side by side, never over the app itself.
 
+    Where keys come from the environment or a keyring, ENCRYPTED_PARSE_TRUST has to name the file
+    that remembers it.
+
     --accept takes over a changed key unseen: only where nobody could profit from lying.
     """
     e3kit = log_in(user, password_fd).e3kit
+    if e3kit.forgets_keys and (accept or compare is not None):
+        raise ConfigurationError(
+            "what is verified would be forgotten as soon as this command ends", hint=_TRUST_HINT
+        )
     if accept:
         e3kit.accept_key(user_id)
         show({"user_id": user_id, "trust": e3kit.trust_of(user_id).value}, as_json=as_json)
@@ -106,11 +115,15 @@ def verify_user(
     if compare is not None:
         e3kit.mark_verified(user_id, compare)
     elif not as_json:
-        typer.echo(f"{number}\n")
+        for line in str(number).splitlines():
+            write(line)
+        write()
         if qr:
-            segno.make(number.qr_text, error="m").terminal(compact=True)
-        if sys.stdin.isatty():
-            typer.confirm("Does the other side show the same number", abort=True, err=True)
+            write_qr(number.qr_text)
+        if e3kit.forgets_keys:
+            say(f"hint: that it agrees cannot be remembered here: {_TRUST_HINT}")
+        elif sys.stdin.isatty():
+            confirm("Does the other side show the same number")
             e3kit.mark_verified(user_id, number)
         else:
             say("hint: --compare NUMBER remembers that it agrees")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from encrypted_parse._translating import translating
+from encrypted_parse.cli import terminal
 from encrypted_parse.client import EncryptedClient
 from encrypted_parse.discretion import hushed
 from encrypted_parse.errors import ConfigurationError
@@ -85,8 +86,7 @@ def read_secret(prompt: str, option: str, descriptor: int | None, *, confirm: bo
                 f"{prompt.lower()}: there is no terminal to ask on",
                 hint=f"give it with {option} N, from a file descriptor",
             )
-        typed = typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
-        return hushed(str(typed))
+        return hushed(terminal.ask(prompt, hidden=True, twice=confirm))
     try:
         secret = _read_all(descriptor)
     except OSError as error:
@@ -110,7 +110,7 @@ def require_consent(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise ConfigurationError(f"{question}: nobody can be asked", hint="add --yes if so")
-    typer.confirm(question, abort=True, err=True)
+    terminal.confirm(question)
 
 
 def _read_all(descriptor: int) -> bytes:

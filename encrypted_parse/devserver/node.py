@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from encrypted_parse.devserver.environment import node_environment
 from encrypted_parse.errors import MissingExtraError
 
 # What Parse Server 9.10 requires: >=20.19 <21 || >=22.13 <23 || >=24.11 <25
@@ -66,6 +68,7 @@ def _ask(command: Path) -> Node | None:
             [command, "-p", _QUESTION],
             capture_output=True,
             check=True,
+            env=node_environment(os.environ),
             text=True,
             timeout=_ANSWER_TIMEOUT_SECONDS,
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from encrypted_parse.devserver.environment import node_environment
 from encrypted_parse.errors import DevServerError
 
 _USER = "postgres"
@@ -36,6 +37,7 @@ class Account:
             group=self.group_id,
             extra_groups=(),
             cwd="/",
+            env=node_environment(os.environ),
             capture_output=True,
             check=False,
         )
@@ -121,6 +123,7 @@ def _is_postgres_of(data: Path, process_id: int) -> bool:
 def _ps_says_so(data: Path, process_id: int) -> bool:
     answer = subprocess.run(  # noqa: S603 - a number that we parsed
         ["/bin/ps", "-ww", "-p", str(process_id), "-o", "command="],
+        env=node_environment(os.environ),
         capture_output=True,
         check=False,
         text=True,
@@ -131,7 +134,8 @@ def _ps_says_so(data: Path, process_id: int) -> bool:
 def _add_user() -> None:
     useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
     command = [useradd or "/bin/false", "--system", "--user-group", "--no-create-home", _USER]
-    made = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - fixed words
+    variables = node_environment(os.environ)
+    made = subprocess.run(command, capture_output=True, check=False, env=variables)  # noqa: S603 - fixed words
     if made.returncode != 0:
         raise DevServerError(
             f"Postgres refuses to run as root, and the user {_USER!r} cannot be made",

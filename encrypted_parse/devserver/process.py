@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from encrypted_parse.devserver.environment import node_environment
 from encrypted_parse.devserver.info import LOG_NAME
 from encrypted_parse.devserver.node import Node
 from encrypted_parse.devserver.postgres import stop_orphan
@@ -35,6 +36,7 @@ class ServerProcess:
             self._process = subprocess.Popen(  # noqa: S603 - node on our own script
                 [node.executable, SCRIPT],
                 cwd=folder,  # the files adapter writes below it
+                env=node_environment(os.environ),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

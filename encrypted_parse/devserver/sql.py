@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from encrypted_parse.devserver.environment import node_environment
 from encrypted_parse.devserver.info import DevServer
 from encrypted_parse.devserver.install import cache_folder, install_packages
 from encrypted_parse.devserver.node import find_node
@@ -43,6 +44,7 @@ def run_sql(server: DevServer, statement: str) -> list[list[Any]]:
         input=json.dumps(request).encode("ascii"),
         capture_output=True,
         check=False,
+        env=node_environment(os.environ),
         timeout=_TIMEOUT_SECONDS,
     )
     if result.returncode != 0:

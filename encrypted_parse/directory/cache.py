@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
@@ -12,6 +11,7 @@ from encrypted_parse.directory.chains import CardChain, link_cards
 from encrypted_parse.directory.client import DirectoryClient
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import MultipleCardsError, NotRegisteredError
+from encrypted_parse.locks import Lock, PerProcess
 
 CACHE_SECONDS = 300.0  # how long a rotated key may go unnoticed
 CACHE_USERS = 10_000
@@ -42,9 +42,10 @@ class CachingDirectory:
         self._seconds = cache_seconds
         self._users = cache_users
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._chains: OrderedDict[str, tuple[float, CardChain]] = OrderedDict()
-        self._pending: dict[str, Future[CardChain | None]] = {}
+        # What another thread fetches never arrives in a forked child, which fetches it itself.
+        self._pending: PerProcess[dict[str, Future[CardChain | None]]] = PerProcess(dict)
 
     def find_chains(
         self, user_ids: Collection[str], *, force: bool = False
@@ -65,14 +66,15 @@ class CachingDirectory:
         ours: dict[str, Future[CardChain | None]] = {}
         others: dict[str, Future[CardChain | None]] = {}
         with self._lock:
+            pending = self._pending.value
             for user_id in dict.fromkeys(user_ids):
                 chain = None if force else self._cached(user_id)
                 if chain is not None:
                     found[user_id] = chain
-                elif user_id in self._pending and not force:
-                    others[user_id] = self._pending[user_id]
+                elif user_id in pending and not force:
+                    others[user_id] = pending[user_id]
                 else:
-                    self._pending[user_id] = ours[user_id] = Future()
+                    pending[user_id] = ours[user_id] = Future()
         if ours:
             self._fetch(ours)
         for user_id, future in (ours | others).items():
@@ -140,5 +142,5 @@ class CachingDirectory:
     def _settle(self, ours: dict[str, Future[CardChain | None]]) -> None:
         with self._lock:
             for user_id, future in ours.items():
-                if self._pending.get(user_id) is future:
-                    del self._pending[user_id]
+                if self._pending.value.get(user_id) is future:
+                    del self._pending.value[user_id]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -13,6 +12,7 @@ from attrs import field, frozen
 
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import NotPicklableError, TokenError
+from encrypted_parse.locks import Lock
 from encrypted_parse.transport import is_header_value
 
 EXPIRY_MARGIN_SECONDS = 30
@@ -69,7 +69,7 @@ class TokenProvider:
     def __init__(self, fetch: Callable[[], str], *, clock: Callable[[], float] = time.time) -> None:
         self._fetch = fetch
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._token: Token | None = None
 
     def get(self) -> Token:

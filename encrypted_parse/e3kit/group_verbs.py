@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from encrypted_parse.directory import Card
 from encrypted_parse.e3kit.groups import Group, GroupTrust
 from encrypted_parse.e3kit.people import PeopleVerbs
 from encrypted_parse.errors import MalformedGroupError
+from encrypted_parse.locks import Lock
 from encrypted_parse.trust import TrustStore
 
 MAX_GROUPS = 1000
@@ -25,7 +25,7 @@ class GroupVerbs(PeopleVerbs):
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:  # noqa: ANN401 - as Verbs
         super().__init__(*arguments, **keywords)
-        self._groups_lock = threading.Lock()
+        self._groups_lock = Lock()
         self._groups: OrderedDict[tuple[str, str], tuple[float, Group]] = OrderedDict()
 
     def create_group(self, group_id: str, members: Iterable[Card] = ()) -> Group:

@@ -8,7 +8,7 @@ from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card
 from encrypted_parse.e3kit.verbs import Verbs
 from encrypted_parse.errors import NotRegisteredError, RecipientsNotRegisteredError
-from encrypted_parse.trust import Finding, PinLevel, SafetyNumber, TrustPolicy
+from encrypted_parse.trust import Finding, MemoryTrustStore, PinLevel, SafetyNumber, TrustPolicy
 
 
 class PeopleVerbs(Verbs):
@@ -37,6 +37,11 @@ class PeopleVerbs(Verbs):
             keeper.require_writable(chains.values())
         keeper.warn(chains.values())
         return {user_id: chain.head for user_id, chain in chains.items()}
+
+    @property
+    def forgets_keys(self) -> bool:
+        """Whether what is remembered of other users' keys ends with this process."""
+        return isinstance(self._directory.keeper.store, MemoryTrustStore)
 
     def prefetch(self, user_ids: Collection[str]) -> None:
         """Fetch many users' cards at once into the cache; unknown users are no error."""

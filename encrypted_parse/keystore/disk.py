@@ -6,7 +6,6 @@ import base64
 import contextlib
 import hashlib
 import os
-import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +14,13 @@ import filelock
 from attrs import frozen
 
 from encrypted_parse.errors import KeystoreFileError, KeystorePermissionError
+from encrypted_parse.ownership import OTHERS, make_private_folder, require_own, require_safe_way
 from encrypted_parse.streams.target import sync_folder
 
 LOCK_SECONDS = 20.0
 _LOCK_NAME = ".lock"
 _NEW_PREFIX = ".new-"
 _LONGEST_NAME_BYTES = 100
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_POSIX = os.name == "posix"
 
 
 @frozen
@@ -49,7 +47,8 @@ def read_private(path: Path, limit_bytes: int) -> FileContent | None:
     """Return a file's content, at most *limit_bytes* and one; None if it is not there.
 
     Raises:
-        KeystorePermissionError: Others may read or write it, or its folder.
+        KeystorePermissionError: Others may read or write it or its folder, or exchange one on the
+            way to it.
         KeystoreFileError: It cannot be read, or is a symbolic link.
     """
     try:
@@ -60,8 +59,9 @@ def read_private(path: Path, limit_bytes: int) -> FileContent | None:
         raise KeystoreFileError(f"cannot read {path}: {error.strerror}") from error
     try:
         status = os.fstat(descriptor)
-        _check_private(path, status)
-        _check_private(path.parent, path.parent.stat())
+        _require_private(path, status)
+        require_safe_way(path.parent, KeystorePermissionError)
+        _require_private(path.parent, path.parent.stat())
         version = (status.st_ino, status.st_mtime_ns, status.st_size)
         return FileContent(version, os.read(descriptor, limit_bytes + 1))  # a file: all at once
     except OSError as error:
@@ -72,16 +72,16 @@ def read_private(path: Path, limit_bytes: int) -> FileContent | None:
 
 @contextlib.contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Hold *folder*, made with mode 0700 if it is not there, against every other writer.
+    """Hold *folder* against every other writer; it and what is missing above it get mode 0700.
 
     Raises:
-        KeystorePermissionError: Others may read or write it.
+        KeystorePermissionError: Others may read or write it, or exchange a folder on the way.
         KeystoreFileError: It cannot be made or written, or another program holds it for longer
             than 20 seconds.
     """
     with _translated(folder):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _check_private(folder, folder.stat())
+        make_private_folder(folder, KeystorePermissionError)
+        _require_private(folder, folder.stat())
         lock = filelock.FileLock(folder / _LOCK_NAME, timeout=LOCK_SECONDS, mode=0o600)
         try:
             lock.acquire()
@@ -142,14 +142,6 @@ def _translated(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _check_private(path: Path, status: os.stat_result) -> None:
-    if not _POSIX:
-        return
-    if status.st_uid != os.geteuid():
-        raise KeystorePermissionError(f"{path} belongs to another user of this machine")
-    if status.st_mode & _OTHERS:
-        mode = stat.S_IMODE(status.st_mode)
-        raise KeystorePermissionError(
-            f"{path} has mode {mode:04o}: others can reach private keys",
-            hint="if nobody did, `chmod -R go-rwx` it; else register with new keys",
-        )
+def _require_private(path: Path, status: os.stat_result) -> None:
+    hint = "if nobody did, `chmod -R go-rwx` it; else register with new keys"
+    require_own(path, status, KeystorePermissionError, forbidden=OTHERS, hint=hint)

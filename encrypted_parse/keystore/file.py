@@ -35,6 +35,7 @@ from encrypted_parse.keystore.port import StoredKey
 from encrypted_parse.keystore.protection import MASTER_KEY_BYTES, Protection, seal, unseal
 
 FORMAT_VERSION = 2  # 1 held one key and was never sealed
+PROTECTION_VERSION = 1
 MAX_FILE_BYTES = 2 * records.MAX_RECORD_BYTES
 PROTECTION_FILE = "protection.key"
 
@@ -180,9 +181,9 @@ class FileKeystore:
             if len(content) > MAX_FILE_BYTES:
                 raise ValueError("too long")
             fields = json.loads(content)
-            version, user_id = fields["version"], fields["user_id"]
-            if version not in {1, FORMAT_VERSION} or self._path(user_id) != path:
-                raise ValueError("another version, or another user's file")
+            _require_version(path, fields["version"], FORMAT_VERSION)
+            if self._path(fields["user_id"]) != path:
+                raise ValueError("another user's file")
             if fields["application_id"] != self._application_id:
                 raise ValueError("another app's file")
         return dict(fields)
@@ -248,8 +249,7 @@ class FileKeystore:
             to=lambda: _damaged(path),
         ):
             fields = json.loads(found.content)
-            if not isinstance(fields, dict) or fields["version"] != 1:
-                raise ValueError("another version")
+            _require_version(path, fields["version"], PROTECTION_VERSION)
             check = base64.b64decode(fields["check"], validate=True)
             master = self._protection.unwrap(fields["wrapped"], self._context("master key"))
             try:
@@ -278,7 +278,7 @@ class FileKeystore:
 
     def _write_master_key(self, path: Path, master: bytes, protection: Protection) -> None:
         content = {
-            "version": 1,
+            "version": PROTECTION_VERSION,
             "wrapped": protection.wrap(master, self._context("master key")),
             # A key service may answer with anything; nothing is sealed with a wrong master key.
             "check": _text(seal(master, b"", self._context("check"))),
@@ -311,6 +311,16 @@ def _json(content: object) -> bytes:
 
 def _text(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
+
+
+def _require_version(path: Path, version: object, newest: int) -> None:
+    if type(version) is not int or version < 1:
+        raise ValueError("no version")
+    if version > newest:
+        raise KeystoreFileError(
+            f"{path} has version {version}, and this release reads up to {newest}",
+            hint="update the package: pip install --upgrade encrypted-parse",
+        )
 
 
 def _damaged(path: Path) -> KeystoreError:

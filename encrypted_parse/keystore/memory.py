@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import KeystoreConflictError
 from encrypted_parse.keystore.port import StoredKey
+from encrypted_parse.locks import Lock
 
 
 @front_door
@@ -14,7 +13,7 @@ class MemoryKeystore:
     """Keeps keys in memory. For tests, and where keys come from elsewhere at every start."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._keys: dict[str, StoredKey] = {}
 
     def find(self, user_id: str) -> StoredKey | None:

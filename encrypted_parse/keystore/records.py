@@ -7,9 +7,10 @@ from typing import Any
 
 from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PrivateKey
-from encrypted_parse.errors import KeyFormatError
+from encrypted_parse.errors import KeyFormatError, KeystoreError
 from encrypted_parse.keystore.port import MAX_OLD_KEYS, StoredKey
 
+FORMAT_VERSION = 1
 MAX_RECORD_BYTES = 64 * 1024  # 200 old keys are 14 KiB
 
 
@@ -49,7 +50,8 @@ def from_fields(user_id: str, fields: dict[str, Any]) -> StoredKey:
 
 def to_bytes(stored: StoredKey) -> bytes:
     """Return the **secret** record as JSON."""
-    return json.dumps(to_fields(stored), separators=(",", ":")).encode("ascii")
+    fields = {"version": FORMAT_VERSION, **to_fields(stored)}
+    return json.dumps(fields, separators=(",", ":")).encode("ascii")
 
 
 def from_bytes(user_id: str, content: bytes) -> StoredKey:
@@ -57,6 +59,7 @@ def from_bytes(user_id: str, content: bytes) -> StoredKey:
 
     Raises:
         ValueError: It is something else. The message quotes nothing.
+        KeystoreError: A later release wrote it.
     """
     try:
         fields = json.loads(content) if len(content) <= MAX_RECORD_BYTES else None
@@ -64,4 +67,11 @@ def from_bytes(user_id: str, content: bytes) -> StoredKey:
         fields = None
     if not isinstance(fields, dict):
         raise ValueError("not a record of keys")  # noqa: TRY004 - a parser
+    version = fields.get("version", FORMAT_VERSION)
+    if type(version) is int and version > FORMAT_VERSION:
+        raise KeystoreError(
+            f"the keys of {user_id!r} are kept in version {version} of the record, and this"
+            f" release reads {FORMAT_VERSION}",
+            hint="update the package: pip install --upgrade encrypted-parse",
+        )
     return from_fields(user_id, fields)

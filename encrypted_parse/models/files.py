@@ -14,7 +14,6 @@ import logging
 import os
 import re
 import secrets
-import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,6 +35,7 @@ from encrypted_parse.errors import (
     PermissionDeniedError,
     TamperedEnvelopeError,
 )
+from encrypted_parse.locks import Lock
 from encrypted_parse.models.codecs import Codec, check_text
 from encrypted_parse.parse import ParseClient
 
@@ -109,7 +109,7 @@ class Files:
     def __init__(self, parse: ParseClient, e3kit: E3Kit) -> None:
         self._parse = parse
         self._e3kit = e3kit
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._left: dict[str, None] = {}
         self._may_delete = True
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 from attrs import evolve, frozen
@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from encrypted_parse.errors import MalformedResponseError
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import Outcome
+from encrypted_parse.models.workers import Ahead
 
 M = TypeVar("M", bound=Model)
 
@@ -64,7 +65,7 @@ def walk(source: Rows, model: type[Model], whole: Page) -> Generator[list[dict[s
     if remaining == 0:
         return
     page = evolve(whole, limit=_size(remaining))
-    with ThreadPoolExecutor(1, thread_name_prefix="encrypted-parse-page") as ahead:
+    with Ahead("encrypted-parse-page") as ahead:
         rows = source.fetch(model, page)
         while rows:
             remaining = None if remaining is None else remaining - len(rows)
@@ -77,9 +78,9 @@ def walk(source: Rows, model: type[Model], whole: Page) -> Generator[list[dict[s
                 page = evolve(page, where=where, skip=0, limit=_size(remaining))
             else:
                 page = evolve(page, skip=page.skip + len(rows), limit=_size(remaining))
-            following = ahead.submit(source.fetch, model, page)
+            following = ahead.begin(functools.partial(source.fetch, model, page))
             yield rows
-            rows = following.result()
+            rows = following()
 
 
 def _size(remaining: int | None) -> int:

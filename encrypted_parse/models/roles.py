@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import FunctionFailedError, MalformedResponseError, RecipientRuleError
+from encrypted_parse.locks import Lock
 from encrypted_parse.parse import ParseClient
 
 CACHE_SECONDS = 300.0  # as long as cards are kept
@@ -23,7 +23,7 @@ class RoleDirectory:
     def __init__(self, parse: ParseClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._parse = parse
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._known: dict[str, tuple[float, frozenset[str]]] = {}
 
     def members(self, names: Collection[str]) -> dict[str, frozenset[str]]:

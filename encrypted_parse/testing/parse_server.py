@@ -10,12 +10,12 @@ from __future__ import annotations
 import copy
 import json
 import secrets
-import threading
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from encrypted_parse.discretion import front_door
+from encrypted_parse.locks import Lock
 from encrypted_parse.testing.refusals import RefusedError
 from encrypted_parse.testing.storage import Row, Storage
 from encrypted_parse.testing.where import matches, nearest_first, ordered
@@ -54,7 +54,7 @@ class InMemoryParse:
         self._sessions: dict[str, str] = {}
         self._passwords: dict[str, str] = {}
         self._request_ids: set[str] = set()
-        self._lock = threading.RLock()
+        self._lock = Lock()
 
     def rows(self, class_name: str) -> list[Row]:
         """Return a class's rows as the database holds them, by object id, past every ACL."""

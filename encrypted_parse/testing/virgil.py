@@ -9,7 +9,6 @@ import base64
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from encrypted_parse import virgil_crypto as vc
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.directory import parse_card
 from encrypted_parse.discretion import front_door
+from encrypted_parse.locks import Lock
 from encrypted_parse.transport import HttpRequest, HttpResponse
 
 URL = "https://service.invalid"
@@ -55,7 +55,7 @@ class VirgilService:
         self.requests: list[str] = []
         self.before: Callable[[HttpRequest], None] = lambda _: None
         self.after: Callable[[HttpRequest], None] = lambda _: None
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self.cards: dict[str, list[list[dict[str, Any]]]] = {}  # by user: chains, oldest first
         self.revoked: set[str] = set()
         self.lies: dict[tuple[str, str], list[dict[str, Any]]] = {}  # (viewer, user): cards

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
 
@@ -10,6 +9,7 @@ from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import CachingDirectory, Card, CardChain, DirectoryClient
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import NotRegisteredError, UntrustedKeyError
+from encrypted_parse.locks import Lock
 from encrypted_parse.trust.keeper import TrustedChain, TrustKeeper
 from encrypted_parse.trust.pins import PinLevel
 
@@ -26,7 +26,7 @@ class TrustedDirectory:
     def __init__(self, directory: CachingDirectory, keeper: TrustKeeper) -> None:
         self._directory = directory
         self.keeper = keeper
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._judged: OrderedDict[str, TrustedChain] = OrderedDict()
 
     @property

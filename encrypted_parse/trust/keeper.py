@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import logging
-import threading
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 
@@ -14,6 +13,7 @@ from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card, CardChain
 from encrypted_parse.discretion import front_door, level_outside
 from encrypted_parse.errors import UntrustedKeyError
+from encrypted_parse.locks import Lock
 from encrypted_parse.trust.judgement import Finding, judge
 from encrypted_parse.trust.pins import Pin, PinLevel, TrustStore
 
@@ -84,7 +84,7 @@ class TrustKeeper:
         self.owner = owner
         self.store = store
         self.policy = policy
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._warned: set[tuple[str, str]] = set()
 
     def examine(self, chains: Mapping[str, CardChain]) -> dict[str, TrustedChain]:

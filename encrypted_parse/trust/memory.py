@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Iterable, Mapping
 
 from encrypted_parse.discretion import front_door
+from encrypted_parse.locks import Lock
 from encrypted_parse.trust.pins import Pin
 
 
@@ -14,7 +14,7 @@ class MemoryTrustStore:
     """Remembers pins in memory: a key that was changed before this process began is not noticed."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._pins: dict[tuple[str, str], Pin] = {}
         self._epochs: dict[tuple[str, str, str], int] = {}
         self._counters: dict[tuple[str, str], int] = {}

@@ -1,7 +1,8 @@
 """A trust store in a SQLite file, for its owner alone.
 
 A connection a call: usable from threads, processes and after a fork. SQLite's journal makes each
-call whole or not at all, whenever the machine stops.
+call whole or not at all, whenever the machine stops. It is a file beside the other, which SQLite
+believes whoever wrote it: nobody else may write into the folder.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -18,10 +20,16 @@ from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import KeyFormatError, TrustStoreError
+from encrypted_parse.locks import FORK_GATE
+from encrypted_parse.ownership import OTHERS, make_private_folder, others_write, require_own
 from encrypted_parse.trust.pins import Pin, PinLevel, PinnedCard
 
 SCHEMA_VERSION = 2
 BUSY_SECONDS = 10.0
+_RETRY_SECONDS = 0.01
+_BUSY_MILLISECONDS = int(BUSY_SECONDS * 1000)
+_PRIMARY_CODE = 0xFF  # of SQLite's result codes: the kind of error
+_JOURNALS = ("-journal", "-wal", "-shm")  # SQLite's, beside the file
 _AT_ONCE = 500  # parameters of one statement; SQLite takes at least 999
 _SCHEMA = """
     CREATE TABLE pins (
@@ -143,11 +151,8 @@ class SqliteTrustStore:
     def _opened(self) -> Iterator[sqlite3.Connection]:
         """Open the file for one transaction, which holds as a whole or not at all."""
         try:
-            self._make_private()
-            with contextlib.closing(
-                sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
-            ) as database:
-                database.execute("BEGIN IMMEDIATE")
+            with contextlib.ExitStack() as stack:
+                database = self._begun(stack)
                 self._prepare(database)
                 yield database
                 database.execute("COMMIT")
@@ -157,21 +162,54 @@ class SqliteTrustStore:
                 hint="bring back a copy of the file; without it every key is trusted anew",
             ) from error
 
-    def _make_private(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    def _begun(self, stack: contextlib.ExitStack) -> sqlite3.Connection:
+        """Begin a transaction that *stack* ends, with no fork meanwhile.
+
+        A child would inherit what SQLite remembers of it, and wait for it for ever. So that forks
+        do not wait for long, who waits for another program stands outside the gate.
+        """
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            with contextlib.ExitStack() as attempt:
+                attempt.enter_context(FORK_GATE)
+                self._require_private()
+                database = attempt.enter_context(
+                    contextlib.closing(sqlite3.connect(self._path, timeout=0, isolation_level=None))
+                )
+                try:
+                    database.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as error:
+                    busy = error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
+                    if not busy or time.monotonic() > deadline:
+                        raise
+                else:
+                    database.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+                    stack.push(attempt.pop_all())
+                    return database
+            time.sleep(_RETRY_SECONDS)
+
+    def _require_private(self) -> None:
+        """Make the file if there is none; let nobody else have a hand in what SQLite reads."""
+        folder = self._path.parent
+        make_private_folder(folder, TrustStoreError)
+        if others_write(folder.stat()):  # a sticky folder too: others may put journals there
+            raise TrustStoreError(
+                f"others can write into {folder}: what is remembered there proves nothing",
+                hint="use a folder of your own, of mode 0700",
+            )
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         descriptor = os.open(self._path, flags, 0o600)
         try:
-            status = os.fstat(descriptor)
+            _require_own(self._path, os.fstat(descriptor))
         finally:
             os.close(descriptor)
-        if os.name != "posix":
-            return
-        if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise TrustStoreError(
-                f"{self._path} can be changed by others: what it remembers proves nothing",
-                hint="if nobody did, make it your own, with mode 0600",
-            )
+        for suffix in _JOURNALS:
+            journal = self._path.with_name(self._path.name + suffix)
+            with contextlib.suppress(FileNotFoundError):
+                status = journal.lstat()
+                _require_own(journal, status)
+                if not stat.S_ISREG(status.st_mode):
+                    raise TrustStoreError(f"{journal} is no file", hint="look who put it there")
 
     def _prepare(self, database: sqlite3.Connection) -> None:
         [version] = database.execute("PRAGMA user_version").fetchone()
@@ -179,10 +217,16 @@ class SqliteTrustStore:
             for statement in _SCHEMA.split(";"):
                 database.execute(statement)
             database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif version > SCHEMA_VERSION:
+            raise TrustStoreError(
+                f"{self._path} has version {version}, and this release reads {SCHEMA_VERSION}",
+                hint="update the package: pip install --upgrade encrypted-parse",
+            )
         elif version != SCHEMA_VERSION:
             raise TrustStoreError(
-                f"{self._path} was written by another version of this package",
-                hint="use the newest version",
+                f"{self._path} has version {version}, of before the first release",
+                hint="move the file away, then verify users anew: until then every key counts "
+                "as seen for the first time",
             )
 
     def _read(self, user_id: str, content: str) -> Pin:
@@ -207,6 +251,11 @@ class SqliteTrustStore:
 
     def __repr__(self) -> str:
         return f"<SqliteTrustStore {self._path}>"
+
+
+def _require_own(path: Path, status: os.stat_result) -> None:
+    hint = "if nobody changed it, make it your own, with mode 0600"
+    require_own(path, status, TrustStoreError, forbidden=OTHERS, hint=hint)
 
 
 def _write(pin: Pin) -> str:

@@ -24,6 +24,7 @@ from models import Message
 
 from encrypted_parse import EncryptedClient, MemoryKeystore
 from encrypted_parse.devserver import DevServer, dev_server
+from encrypted_parse.devserver.environment import node_environment, npm_environment
 from encrypted_parse.devserver.node import find_node
 from encrypted_parse.tools import export_guard_schema
 
@@ -66,9 +67,11 @@ def build_page(progress: Callable[[str], None]) -> Path:
         progress("installing the page's npm packages (once, about 20 s)")
         quiet = ("--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
         command = [node.executable, node.npm_script, "ci", "--ignore-scripts", *quiet]
-        subprocess.run(command, cwd=WEB, check=True, stdout=subprocess.DEVNULL)
+        variables = npm_environment(os.environ, node.executable)
+        subprocess.run(command, cwd=WEB, check=True, stdout=subprocess.DEVNULL, env=variables)
         stamp.write_bytes(lock.read_bytes())
-    subprocess.run([node.executable, WEB / "build.mjs"], cwd=WEB, check=True)
+    build = [node.executable, WEB / "build.mjs"]
+    subprocess.run(build, cwd=WEB, check=True, env=node_environment(os.environ))
     return WEB / "dist"
 
 

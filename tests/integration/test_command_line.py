@@ -249,6 +249,24 @@ def test_safety_numbers_on_a_terminal(shell: Shell) -> None:
     assert shell.run([trust])[0][0].split() == ["trust:", "verified"]
 
 
+def test_a_letter_does_not_speak_to_the_terminal(shell: Shell) -> None:
+    """What a sender wrote shows as text; a file or a pipe gets every byte of it."""
+    letter = b"Dear Bob\n\x1b]52;c;ZXZpbA==\x07\x1b[2J\xe2\x80\xaeevil\n"
+    (shell.folder / "evil").write_bytes(letter)
+    shell.run(
+        [
+            "encrypted-parse register --no-recovery-code $ALICE 3< alice.pw",
+            "encrypted-parse encrypt evil -o evil.enc $ALICE 3< alice.pw",
+            "encrypted-parse encrypt evil --text -o evil.txt $ALICE 3< alice.pw",
+            "encrypted-parse decrypt evil.enc $ALICE 3< alice.pw > piped",
+        ]
+    )
+    assert (shell.folder / "piped").read_bytes() == letter
+    for source in ("evil.enc", "--text evil.txt"):
+        shown = shell.terminal(f"encrypted-parse decrypt {source} $ALICE 3< alice.pw")
+        assert "Dear Bob\n\ufffd]52;c;ZXZpbA==\ufffd\ufffd[2J\ufffdevil\n" in shown
+
+
 def test_colours_only_where_they_are_wanted(shell: Shell) -> None:
     """A terminal gets colours and bars; NO_COLOR and pipes get none."""
     doctor = "encrypted-parse doctor $ALICE 3< alice.pw"

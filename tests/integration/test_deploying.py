@@ -278,13 +278,13 @@ def test_the_own_server(dev_server: DevServer, folder: Path, tmp_path: Path) -> 
 
 @pytest.mark.long
 def test_the_own_server_with_its_own_packages(dev_server: DevServer, tmp_path: Path) -> None:
-    """What Dockerfile and docs say: `npm install`, then `node --env-file=.env index.js`."""
+    """What Dockerfile and docs say: `npm ci`, then `node --env-file=.env index.js`."""
     folder = tmp_path / "server"
     shutil.copytree(SERVER, folder)
     write_companion(folder)
     node = find_node()
     subprocess.run(
-        [node.executable, node.npm_script, "install", "--omit=dev", "--ignore-scripts", *QUIET],
+        [node.executable, node.npm_script, "ci", "--omit=dev", "--ignore-scripts", *QUIET],
         check=True,
         cwd=folder,
         timeout=300,
@@ -417,8 +417,8 @@ def test_the_compose_file_holds() -> None:
     }
     assert volumes == set(compose["volumes"])
     dockerfile = (SERVER / "Dockerfile").read_text("utf-8")
-    copied = re.findall(r"^COPY (\S+)", dockerfile, re.MULTILINE)
-    assert set(copied) == {"package.json", "index.js", "cloud"}
+    copied = " ".join(re.findall(r"^COPY (.+) \./", dockerfile, re.MULTILINE)).split()
+    assert set(copied) == {"package.json", "package-lock.json", "index.js", "cloud"}
     assert "USER node" in dockerfile
 
 

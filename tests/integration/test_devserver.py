@@ -34,7 +34,9 @@ with dev_server(sys.argv[1] if len(sys.argv) > 1 else None) as server:
     print(json.dumps([server.process_id, str(server.data_dir)]), flush=True)
     time.sleep(120)
 """
-COMMAND = "import typer; from encrypted_parse.cli.dev import dev; typer.run(dev)"
+COMMAND = (
+    "import sys; from encrypted_parse.cli.entry import main; sys.argv.insert(1, 'dev'); main()"
+)
 ROOT = Path(__file__).parents[2]
 
 
@@ -537,6 +539,23 @@ def test_the_command_runs_until_it_is_told_to_stop(number: signal.Signals, folde
             assert process.stdout.read() == ""
         finally:
             process.kill()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks the system for a process' variables")
+def test_node_and_postgres_see_none_of_our_secrets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither the server nor its database is started with what a developer's shell holds."""
+    names = ("AWS_SECRET_ACCESS_KEY", "PARSE_MASTER_KEY", "PGPASSWORD", "NPM_TOKEN", "MY_OWN")
+    for name in names:
+        monkeypatch.setenv(name, "canary-in-the-environment")
+    with dev_server() as running:
+        postgres = (running.data_dir / "postgres" / "postmaster.pid").read_text().split("\n")[0]
+        for number in (running.process_id, int(postgres)):
+            variables = Path(f"/proc/{number}/environ").read_bytes()
+            assert b"PATH=" in variables
+            assert b"canary" not in variables
+            assert not [name for name in names if name.encode() + b"=" in variables]
 
 
 def test_the_command_explains_failures() -> None:

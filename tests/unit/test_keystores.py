@@ -153,6 +153,43 @@ def test_files_of_the_first_version_are_read(tmp_path: Path) -> None:
     assert FileKeystore(tmp_path, "app").find("alice") == FULL
 
 
+def test_another_version_is_refused_by_its_number(tmp_path: Path) -> None:
+    """What a later release wrote says so, with the step; the file stays as it is."""
+    keystore = FileKeystore(tmp_path / "plain", "app")
+    keystore.save(FULL)
+    (file,) = keystore.folder.glob("*.json")
+    later = file.read_text().replace('"version": 2', '"version": 3')
+    file.write_text(later)
+    sealed = FileKeystore(tmp_path / "sealed", "app", protection=key_service())
+    sealed.save(FULL)
+    wrapped = sealed.folder / "protection.key"
+    wrapped.write_text(wrapped.read_text().replace('"version": 1', '"version": 2'))
+    backend = FakeKeyring()
+    ring = KeyringKeystore("app", tmp_path / "ring", backend=backend)
+    ring.save(FULL)
+    [(place, entry)] = backend.entries.items()
+    backend.entries[place] = entry.replace('"version":1', '"version":2')
+    other = FileKeystore(tmp_path / "sealed", "app", protection=key_service())
+    for case in (keystore, other, ring):
+        with pytest.raises(KeystoreError, match=r"version [23]\b.*this release reads") as caught:
+            case.find("alice")
+        assert "pip install --upgrade" in (caught.value.hint or "")
+        with pytest.raises(KeystoreError):
+            case.save(StoredKey("alice", KEYS[4]))
+    assert file.read_text() == later
+
+
+def test_keyring_entries_without_a_version_are_read(tmp_path: Path) -> None:
+    """They are of the first one."""
+    backend = FakeKeyring()
+    ring = KeyringKeystore("app", tmp_path, backend=backend)
+    ring.save(FULL)
+    [(place, entry)] = backend.entries.items()
+    assert '"version":1,' in entry
+    backend.entries[place] = entry.replace('"version":1,', "")
+    assert ring.find("alice") == FULL
+
+
 def test_two_processes_take_turns(tmp_path: Path) -> None:
     """Two processes that rotate the same user in a loop lose none of each other's old keys."""
     script = (

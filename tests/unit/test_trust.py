@@ -174,6 +174,19 @@ def test_a_file_outlives_the_process(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize(("version", "step"), [(1, "move the file away"), (99, "--upgrade")])
+def test_another_version_is_refused_by_its_number(tmp_path: Path, version: int, step: str) -> None:
+    """Older and newer files say which they are, what this release reads, and what to do."""
+    path = tmp_path / "pins.sqlite"
+    SqliteTrustStore(path).save("alice", [pin_of("bob")], replacing={})
+    with sqlite3.connect(path) as database:
+        database.execute(f"PRAGMA user_version = {version}")
+    database.close()
+    with pytest.raises(TrustStoreError, match=rf"has version {version}\b") as caught:
+        SqliteTrustStore(path).find("alice", ["bob"])
+    assert step in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize("damage", ["mode", "nonsense", "version", "content", "link", "folder"])
 def test_a_file_that_proves_nothing_is_not_begun_anew(tmp_path: Path, damage: str) -> None:
     """Open to others, damaged, newer, a link: an error each time, and the file stays."""

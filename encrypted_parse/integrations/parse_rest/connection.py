@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import importlib.metadata
-import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +19,7 @@ from encrypted_parse.errors import (
 )
 from encrypted_parse.integrations.parse_rest.conversion import remember_columns, to_parse
 from encrypted_parse.integrations.parse_rest.library import load
+from encrypted_parse.locks import Lock
 from encrypted_parse.parse.batch import BATCH_OPERATIONS
 from encrypted_parse.parse.sending import encode
 from encrypted_parse.user_client import UserClient
@@ -48,7 +48,7 @@ class Connection:
         self.client = client
         self.parse = client.parse
         self.root = self.parse.app.server_url
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._users: OrderedDict[str, UserClient] = OrderedDict()
 
     def session_token(self) -> str | None:
