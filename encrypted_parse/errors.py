@@ -52,7 +52,9 @@ under "Raises:" of that call.
     │   ├── SafetyNumberMismatchError
     │   ├── TokenError
     │   ├── TrustStoreError
-    │   └── UntrustedKeyError
+    │   ├── UnsupportedKeyError
+    │   ├── UntrustedKeyError
+    │   └── UnusableCardsError
     ├── TransportError
     │   ├── ConnectionFailedError
     │   ├── MalformedResponseError
@@ -96,7 +98,7 @@ under "Raises:" of that call.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -344,7 +346,7 @@ class DirectoryRefusedError(DirectoryError):
 
 
 class MalformedCardError(DirectoryError):
-    """Not a raw card of version 5.0, or a card of somebody who was not asked for."""
+    """Not a raw card of version 5.0, more than can be read, or a card of somebody else."""
 
 
 class MultipleCardsError(DirectoryError):
@@ -392,6 +394,22 @@ class TrustStoreError(DirectoryError):
     """What is remembered of other users' keys cannot be read or written."""
 
 
+class UnsupportedKeyError(DirectoryError):
+    """The user's key is of a type that E3Kit can make and Python cannot use: P-256, RSA, others."""
+
+    def __init__(
+        self,
+        message: str = "this user's key type cannot be used from Python",
+        *,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            hint=hint
+            or "the user has to unregister, and register with an Ed25519 key: E3Kit's default",
+        )
+
+
 class UntrustedKeyError(DirectoryError):
     """Users have keys that are not the remembered ones, or were not verified; nothing was done.
 
@@ -406,6 +424,26 @@ class UntrustedKeyError(DirectoryError):
             hint="compare safety numbers with each of them, then mark_verified() or accept_key()",
         )
         self.user_ids = tuple(user_ids)
+
+
+class UnusableCardsError(DirectoryError):
+    """What the directory has for some of several users cannot be used; nothing was done.
+
+    The same call without these users is not affected by them.
+
+    Attributes:
+        reasons: By user id, why: of a user without a card, that one is missing.
+        user_ids: Every such user.
+    """
+
+    def __init__(self, reasons: Mapping[str, DirectoryError]) -> None:
+        listed = "; ".join(str(reason) for reason in reasons.values())
+        super().__init__(
+            f"{len(reasons)} of the users have no usable card: {listed}",
+            hint="leave these users out, or let each of them unregister and register again",
+        )
+        self.reasons = dict(reasons)
+        self.user_ids = tuple(reasons)
 
 
 # --- network --------------------------------------------------------------------------------
