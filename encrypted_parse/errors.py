@@ -41,18 +41,19 @@ under "Raises:" of that call.
     │   └── WrongPassphraseError
     ├── DirectoryError
     │   ├── AlreadyRegisteredError
-    │   ├── CardChainError
+    │   ├── CardError
+    │   │   ├── CardChainError
+    │   │   ├── CardSignatureError
+    │   │   ├── MalformedCardError
+    │   │   ├── MultipleCardsError
+    │   │   └── UnsupportedKeyError
     │   ├── CardNotFoundError
-    │   ├── CardSignatureError
     │   ├── DirectoryRefusedError
-    │   ├── MalformedCardError
-    │   ├── MultipleCardsError
     │   ├── NotRegisteredError
     │   ├── RecipientsNotRegisteredError
     │   ├── SafetyNumberMismatchError
     │   ├── TokenError
     │   ├── TrustStoreError
-    │   ├── UnsupportedKeyError
     │   ├── UntrustedKeyError
     │   └── UnusableCardsError
     ├── TransportError
@@ -317,16 +318,44 @@ class AlreadyRegisteredError(DirectoryError):
     """The user has a card already, and its private key is not on this machine."""
 
 
-class CardChainError(DirectoryError):
+class CardError(DirectoryError):
+    """What the directory has for a user cannot be used. Nobody else is affected."""
+
+
+class CardChainError(CardError):
     """The directory's cards of one user do not form one consistent chain."""
+
+
+class CardSignatureError(CardError):
+    """A card's own signature, or the pinned service's, is missing or wrong."""
+
+
+class MalformedCardError(CardError):
+    """Not a raw card of version 5.0, more than can be read, or a card of somebody else."""
+
+
+class MultipleCardsError(CardError):
+    """A user has several current cards, so there is no telling which key is right."""
+
+
+class UnsupportedKeyError(CardError):
+    """The user's key is of a type that E3Kit can make and Python cannot use: P-256, RSA, others."""
+
+    def __init__(
+        self,
+        message: str = "this user's key type cannot be used from Python",
+        *,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            hint=hint
+            or "the user has to unregister, and register with an Ed25519 key: E3Kit's default",
+        )
 
 
 class CardNotFoundError(DirectoryError):
     """The user has cards, but none as old as the moment that was asked for."""
-
-
-class CardSignatureError(DirectoryError):
-    """A card's own signature, or the pinned service's, is missing or wrong."""
 
 
 class DirectoryRefusedError(DirectoryError):
@@ -343,14 +372,6 @@ class DirectoryRefusedError(DirectoryError):
         super().__init__(message, hint=hint)
         self.code = code
         self.status = status
-
-
-class MalformedCardError(DirectoryError):
-    """Not a raw card of version 5.0, more than can be read, or a card of somebody else."""
-
-
-class MultipleCardsError(DirectoryError):
-    """A user has several current cards, so there is no telling which key is right."""
 
 
 class NotRegisteredError(DirectoryError):
@@ -394,22 +415,6 @@ class TrustStoreError(DirectoryError):
     """What is remembered of other users' keys cannot be read or written."""
 
 
-class UnsupportedKeyError(DirectoryError):
-    """The user's key is of a type that E3Kit can make and Python cannot use: P-256, RSA, others."""
-
-    def __init__(
-        self,
-        message: str = "this user's key type cannot be used from Python",
-        *,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(
-            message,
-            hint=hint
-            or "the user has to unregister, and register with an Ed25519 key: E3Kit's default",
-        )
-
-
 class UntrustedKeyError(DirectoryError):
     """Users have keys that are not the remembered ones, or were not verified; nothing was done.
 
@@ -432,7 +437,7 @@ class UnusableCardsError(DirectoryError):
     The same call without these users is not affected by them.
 
     Attributes:
-        reasons: By user id, why: of a user without a card, that one is missing.
+        reasons: By user id, why: a `CardError`, or a `NotRegisteredError` of a user without a card.
         user_ids: Every such user.
     """
 

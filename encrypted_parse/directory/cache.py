@@ -14,6 +14,7 @@ from encrypted_parse.directory.client import DirectoryClient, blamed
 from encrypted_parse.directory.shelf import Shelf
 from encrypted_parse.errors import (
     CardChainError,
+    CardError,
     DirectoryError,
     MultipleCardsError,
     NotRegisteredError,
@@ -24,7 +25,7 @@ CACHE_SECONDS = 300.0  # how long a rotated key may go unnoticed
 FAILURE_SECONDS = 15.0  # how long a user's repair may: else each value of theirs costs a request
 CACHE_USERS = 10_000
 CACHE_BYTES = 32 * 1024 * 1024
-_Found = CardChain | DirectoryError
+_Found = CardChain | CardError
 
 
 class CachingDirectory:
@@ -96,9 +97,8 @@ class CachingDirectory:
 
         Raises:
             UnusableCardsError: Several users were asked for, and some have cards that cannot be
-                used; says why for each. For one user, the reason itself: a `MalformedCardError`,
-                `UnsupportedKeyError`, `CardSignatureError`, `CardChainError` or
-                `MultipleCardsError`.
+                used; says why for each.
+            CardError: The same, for a single user.
         """
         found = self.look_up(user_ids, force=force)
         self._require(found, user_ids, missing_ok=True)
@@ -131,7 +131,7 @@ class CachingDirectory:
         reasons: dict[str, DirectoryError] = {
             user_id: copy.copy(one)
             for user_id in wanted
-            if isinstance(one := found.get(user_id), DirectoryError)
+            if isinstance(one := found.get(user_id), CardError)
         }
         if reasons and len(wanted) == 1:
             raise reasons[wanted[0]]
@@ -148,7 +148,7 @@ class CachingDirectory:
             return None
         since, found = entry
         seconds = self._seconds
-        if isinstance(found, DirectoryError):
+        if isinstance(found, CardError):
             seconds = min(seconds, FAILURE_SECONDS)
         return found if self._clock() - since <= seconds else None
 
@@ -182,9 +182,9 @@ class CachingDirectory:
                     del self._pending[user_id]
 
 
-def _one_chain(user_id: str, cards: list[Card] | DirectoryError) -> _Found:
+def _one_chain(user_id: str, cards: list[Card] | CardError) -> _Found:
     """Return the one chain of a user's verified cards, or why there is none."""
-    if isinstance(cards, DirectoryError):
+    if isinstance(cards, CardError):
         return cards
     try:
         chains = link_cards(cards)

@@ -14,7 +14,7 @@ from encrypted_parse.directory.raw_cards import RawCard, decode_base64, is_card_
 from encrypted_parse.directory.service import ServiceClient
 from encrypted_parse.directory.tokens import TokenProvider
 from encrypted_parse.errors import (
-    DirectoryError,
+    CardError,
     DirectoryRefusedError,
     InvalidValueError,
     MalformedCardError,
@@ -61,7 +61,7 @@ class DirectoryClient:
             raise MalformedCardError("the directory answered with another card")
         return card
 
-    def search(self, user_ids: Collection[str]) -> dict[str, list[Card] | DirectoryError]:
+    def search(self, user_ids: Collection[str]) -> dict[str, list[Card] | CardError]:
         """Return all cards of each user, old ones included; users without a card are absent.
 
         Whatever is wrong with the cards of one user is that user's matter alone: a user whose
@@ -73,12 +73,12 @@ class DirectoryClient:
             DirectoryRefusedError: The directory refused.
         """
         wanted = sorted(set(user_ids))
-        found: dict[str, list[Card] | DirectoryError] = {}
+        found: dict[str, list[Card] | CardError] = {}
         for start in range(0, len(wanted), SEARCH_USERS):
             found |= self._search(wanted[start : start + SEARCH_USERS])
         return found
 
-    def _search(self, users: Sequence[str]) -> dict[str, list[Card] | DirectoryError]:
+    def _search(self, users: Sequence[str]) -> dict[str, list[Card] | CardError]:
         """Ask for *users* at once, or for halves of them, until each fault has its user."""
         try:
             return self._sort(self._ask(users), users)
@@ -113,24 +113,24 @@ class DirectoryClient:
 
     def _sort(
         self, answer: Sequence[Any], users: Sequence[str]
-    ) -> dict[str, list[Card] | DirectoryError]:
+    ) -> dict[str, list[Card] | CardError]:
         """Verify an answer's cards and sort them by user.
 
         Raises:
             MalformedCardError: One belongs to none of *users*, or does not say to whom.
         """
-        found: dict[str, list[Card] | DirectoryError] = {}
+        found: dict[str, list[Card] | CardError] = {}
         for raw in answer:
             read = RawCard.from_json(raw)
             user_id = read.content["identity"]
             if user_id not in users:
                 raise MalformedCardError("the directory sent a card that nobody asked for")
             cards = found.setdefault(user_id, [])
-            if isinstance(cards, DirectoryError):
+            if isinstance(cards, CardError):
                 continue
             try:
                 cards.append(verify_card(read, raw, service_key=self._service_key))
-            except DirectoryError as error:
+            except CardError as error:
                 found[user_id] = blamed(user_id, error)
         return found
 
@@ -185,7 +185,7 @@ class DirectoryClient:
         raise NotPicklableError("a directory client holds a token and is not pickled")
 
 
-def blamed(user_id: str, error: DirectoryError) -> DirectoryError:
+def blamed(user_id: str, error: CardError) -> CardError:
     """Return *error* as that of one user, with the way out for this user."""
     hint = error.hint or (
         "nobody else is affected; this user can unregister(), and register() with another key"

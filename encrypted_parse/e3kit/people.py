@@ -30,9 +30,8 @@ class PeopleVerbs(Verbs):
             NotRegisteredError: Some users have no card; lists all of them.
             UnusableCardsError: Of several users, some have cards that cannot be used; says why
                 for each, and lists those without a card too. The same call without them answers
-                from the cache. For a single user, the reason itself: a `MalformedCardError`,
-                `UnsupportedKeyError`, `CardSignatureError`, `CardChainError` or
-                `MultipleCardsError`.
+                from the cache.
+            CardError: The same, for a single user.
             UntrustedKeyError: The policy is strict, and some keys were not vouched for.
         """
         chains = self._directory.get_chains(user_ids, force=force_reload)
@@ -58,6 +57,7 @@ class PeopleVerbs(Verbs):
         Raises:
             RecipientsNotRegisteredError: Some users have no card; lists all of them.
             UnusableCardsError: Some have cards that cannot be used: as `find_users`.
+            CardError: The same, for a single user.
             UntrustedKeyError: Some have another key than the trusted one; lists all of them.
             PrivateKeyNotFoundError: This machine holds no private key of the user.
         """
@@ -95,7 +95,7 @@ class PeopleVerbs(Verbs):
 
         Raises:
             NotRegisteredError: The user has no card, and nothing is remembered.
-            DirectoryError: The user's cards cannot be used: as `find_users`.
+            CardError: The user's cards cannot be used.
             UntrustedKeyError: The policy is strict, and no key was vouched for.
         """
         if user_id == self.user_id:

@@ -62,8 +62,8 @@ class Sealer(Protocol):
 
         Raises:
             RecipientsNotRegisteredError: Some have no card; lists all of them.
-            UnusableCardsError: Some have cards that cannot be used; lists all of them. For a
-                single recipient, the reason itself.
+            UnusableCardsError: Some have cards that cannot be used; lists all of them.
+            CardError: The same, for a single recipient.
             UntrustedKeyError: Some have another key than the trusted one; lists all of them.
             GroupError: A group cannot be looked up.
         """

@@ -179,10 +179,10 @@ class VirgilService:
             raise RefusalError(_REFUSALS[type(error)]) from error
 
     def _revoke(self, user: str, wanted: str) -> dict[str, Any]:
-        if wanted not in {card_id(card) for chain in self.cards.get(user, []) for card in chain}:
+        chains = self.cards.get(user, [])
+        if wanted not in {card_id(card) for chain in chains for card in chain}:
             raise RefusalError(40032)
-        chain = self.chain_of(user)
-        if not chain or card_id(chain[-1]) != wanted:
+        if wanted not in {card_id(chain[-1]) for chain in chains} - self.revoked:
             raise RefusalError(40040)
         self.revoked.add(wanted)
         return {}

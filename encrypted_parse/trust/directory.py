@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import CachingDirectory, Card, CardChain, DirectoryClient, Shelf
-from encrypted_parse.errors import DirectoryError, NotRegisteredError, UntrustedKeyError
+from encrypted_parse.errors import CardError, NotRegisteredError, UntrustedKeyError
 from encrypted_parse.trust.keeper import TrustedChain, TrustKeeper
 from encrypted_parse.trust.pins import PinLevel
 
@@ -32,7 +32,7 @@ class TrustedDirectory:
         """The client, to publish and revoke one's own cards."""
         return self._directory.client
 
-    def look_up(self, user_ids: Collection[str]) -> dict[str, TrustedChain | DirectoryError]:
+    def look_up(self, user_ids: Collection[str]) -> dict[str, TrustedChain | CardError]:
         """Return each user's chain, or why it cannot be used. See `CachingDirectory.look_up`.
 
         Raises:
@@ -73,7 +73,7 @@ class TrustedDirectory:
 
         Raises:
             NotRegisteredError: There is no card, and nothing is remembered.
-            DirectoryError: The user's cards cannot be used: see `CachingDirectory.find_chains`.
+            CardError: The user's cards cannot be used.
             UntrustedKeyError: The policy lets no key of the user count.
         """
         found = self.find_chains([user_id]).get(user_id)
