@@ -31,6 +31,8 @@ class Shelf(Generic[V]):
     def put(self, user_id: str, value: V, size_bytes: int) -> None:
         """Keep a user's value, in place of an earlier one; one that is too large is not kept."""
         self.drop(user_id)
+        if size_bytes > self._max_bytes:
+            return
         self._values[user_id] = size_bytes, value
         self._bytes += size_bytes
         while len(self._values) > self._max_users or self._bytes > self._max_bytes:
