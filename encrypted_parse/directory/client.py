@@ -172,7 +172,7 @@ class DirectoryClient:
         replaced = {previous for _, previous in served}
         ids = list(dict.fromkeys(card_id for card_id, _ in served))
         refusal = None
-        for card_id in [one for one in ids if one not in replaced] or ids:
+        for card_id in [one for one in ids if one not in replaced]:
             try:
                 self.revoke(card_id)
             except DirectoryRefusedError as error:

@@ -33,6 +33,8 @@ from encrypted_parse.errors import (
     ParseServerError,
     RecipientsNotRegisteredError,
 )
+from encrypted_parse.models.homes import Place
+from encrypted_parse.models.model import ObjectState
 from encrypted_parse.testing import InMemoryApp
 from encrypted_parse.transport import HttpRequest, HttpResponse
 
@@ -172,8 +174,9 @@ def test_a_batch_and_a_transaction_give_it_to_one(world: World) -> None:
     with pytest.raises(InvalidValueError, match="another object"):
         world.alice.save_all(both, transaction=True)
     assert [one.is_new for one in both] == [True, True]
+    both.insert(0, world.photo(picture=upload))  # what was not saved gives it back
     outcomes = world.alice.save_all(both)
-    assert outcomes[0].error is None
+    assert [outcome.error is None for outcome in outcomes] == [True, False, False]
     assert isinstance(outcomes[1].error, InvalidValueError)
     assert world.files == names(upload)
 
@@ -237,6 +240,20 @@ def test_what_was_perhaps_saved_is_not_free(world: World, answer: str) -> None:
     with pytest.raises(InvalidValueError, match="another object"):
         world.alice.save(world.photo(picture=upload))
     world.alice.save(unsure)
+
+
+def test_an_object_id_is_of_its_class() -> None:
+    """Two classes may have objects of one id: they are two places."""
+    one, two = ObjectState(), ObjectState()
+    one.object_id = two.object_id = "abcdefghij"
+    place = Place("Photo", "picture", one)
+    assert place.is_same(Place("Photo", "picture", two))
+    assert not place.is_same(Place("Image", "picture", two))
+    assert not place.is_same(Place("Photo", "small", one))
+    assert not place.is_same(Place("Photo", "picture", ObjectState()))
+    assert not Place("Photo", "picture", ObjectState()).is_same(
+        Place("Photo", "picture", ObjectState())
+    )
 
 
 def test_an_object_that_is_held_twice_is_one(world: World) -> None:

@@ -19,6 +19,7 @@ from encrypted_parse.directory import (
     DirectoryClient,
     Shelf,
     TokenProvider,
+    cache,
     new_card,
     parse_card,
 )
@@ -224,6 +225,26 @@ def test_a_card_of_somebody_else_costs_whom_it_came_with() -> None:
     assert isinstance(found["bob"], MalformedCardError)
     assert "nobody asked for" in str(found["bob"])
     assert isinstance(found["carol"], CardChain)
+
+
+def test_one_answer_tells_users_apart() -> None:
+    """Bad cards that say whose they are cost no further request, and hide nobody behind them."""
+    wrong = [card("bob", service=PrivateKey.generate()) for _ in range(2)]
+    served, transport = serving({"bob": wrong, "carol": [card("carol")]})
+    found = served.look_up(["bob", "carol"])
+    assert isinstance(found["bob"], CardSignatureError)
+    assert isinstance(found["carol"], CardChain)
+    assert len(transport.requests) == 1
+
+
+def test_heavy_chains_leave_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache counts bytes too: room for one chain keeps one."""
+    cards = {user_id: [card(user_id)] for user_id in ("bob", "carol")}
+    monkeypatch.setattr(cache, "CACHE_BYTES", 1000)
+    served, transport = serving(cards)
+    for user_id in ("bob", "carol", "carol", "bob"):
+        served.get_chains([user_id])
+    assert len(transport.requests) == 3
 
 
 def test_answers_that_are_too_large_are_asked_for_in_parts() -> None:

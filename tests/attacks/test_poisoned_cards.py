@@ -388,6 +388,15 @@ def test_a_broken_own_card_is_ended_by_its_user(world: World, poison: str) -> No
     assert world.fresh(world.alice).get(Note, str(note.object_id)).body == note.body
 
 
+def test_a_readable_chain_takes_one_revocation(world: World) -> None:
+    """Only the current card of a chain is revoked: asking for each of 200 would take minutes."""
+    service, bob = world.app.service, world.bob
+    bob.e3kit.rotate_private_key()
+    before = len(service.requests)
+    bob.e3kit.unregister()
+    assert sum("revoke" in request for request in service.requests[before:]) == 1
+
+
 def test_unregister_ends_every_current_card(world: World) -> None:
     """Of two chains, each is revoked, the older cards with them; a refusal is not hidden."""
     service, bob = world.app.service, world.bob

@@ -384,6 +384,8 @@ def _no_json() -> Iterator[tuple[str, Raw]]:
     )
     yield "five thousand lists", signed(with_member('"a":' + "[" * 5000 + "]" * 5000))
     yield "two thousand objects", signed(with_member('"a":' + '{"":' * 2000 + "1" + "}" * 2000))
+    for constant in ("NaN", "Infinity", "-Infinity"):
+        yield f"{constant} in an extra member", signed(with_member(f'"a":{constant}'))
     yield "a fraction in an extra member", signed(with_member('"a":1.5'))
     yield "an exponent in an extra member", signed(with_member('"a":1e5'))
     yield "an integer of 16 digits", signed(with_member('"a":1000000000000000'))
