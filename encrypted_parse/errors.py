@@ -42,18 +42,21 @@ an exception has passed it. What a class is for is said here; which call raises 
     │   └── WrongPassphraseError
     ├── DirectoryError
     │   ├── AlreadyRegisteredError
-    │   ├── CardChainError
+    │   ├── CardError
+    │   │   ├── CardChainError
+    │   │   ├── CardSignatureError
+    │   │   ├── MalformedCardError
+    │   │   ├── MultipleCardsError
+    │   │   └── UnsupportedKeyError
     │   ├── CardNotFoundError
-    │   ├── CardSignatureError
     │   ├── DirectoryRefusedError
-    │   ├── MalformedCardError
-    │   ├── MultipleCardsError
     │   ├── NotRegisteredError
     │   ├── RecipientsNotRegisteredError
     │   ├── SafetyNumberMismatchError
     │   ├── TokenError
     │   ├── TrustStoreError
-    │   └── UntrustedKeyError
+    │   ├── UntrustedKeyError
+    │   └── UnusableCardsError
     ├── TransportError
     │   ├── ConnectionFailedError
     │   ├── MalformedResponseError
@@ -97,7 +100,7 @@ an exception has passed it. What a class is for is said here; which call raises 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -316,16 +319,44 @@ class AlreadyRegisteredError(DirectoryError):
     """The user has a card already, and its private key is not on this machine."""
 
 
-class CardChainError(DirectoryError):
+class CardError(DirectoryError):
+    """What the directory has for a user cannot be used. Nobody else is affected."""
+
+
+class CardChainError(CardError):
     """The directory's cards of one user do not form one consistent chain."""
+
+
+class CardSignatureError(CardError):
+    """A card's own signature, or the pinned service's, is missing or wrong."""
+
+
+class MalformedCardError(CardError):
+    """Not a raw card of version 5.0, more than can be read, or a card of somebody else."""
+
+
+class MultipleCardsError(CardError):
+    """A user has several current cards, so there is no telling which key is right."""
+
+
+class UnsupportedKeyError(CardError):
+    """The user's key is of a type that E3Kit can make and Python cannot use: P-256, RSA, others."""
+
+    def __init__(
+        self,
+        message: str = "this user's key type cannot be used from Python",
+        *,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            hint=hint
+            or "the user has to unregister, and register with an Ed25519 key: E3Kit's default",
+        )
 
 
 class CardNotFoundError(DirectoryError):
     """The user has cards, but none as old as the moment that was asked for."""
-
-
-class CardSignatureError(DirectoryError):
-    """A card's own signature, or the pinned service's, is missing or wrong."""
 
 
 class DirectoryRefusedError(DirectoryError):
@@ -342,14 +373,6 @@ class DirectoryRefusedError(DirectoryError):
         super().__init__(message, hint=hint)
         self.code = code
         self.status = status
-
-
-class MalformedCardError(DirectoryError):
-    """Not a raw card of version 5.0, or a card of somebody who was not asked for."""
-
-
-class MultipleCardsError(DirectoryError):
-    """A user has several current cards, so there is no telling which key is right."""
 
 
 class NotRegisteredError(DirectoryError):
@@ -407,6 +430,26 @@ class UntrustedKeyError(DirectoryError):
             hint="compare safety numbers with each of them, then mark_verified() or accept_key()",
         )
         self.user_ids = tuple(user_ids)
+
+
+class UnusableCardsError(DirectoryError):
+    """What the directory has for some of several users cannot be used; nothing was done.
+
+    The same call without these users is not affected by them.
+
+    Attributes:
+        reasons: By user id, why: a `CardError`, or a `NotRegisteredError` of a user without a card.
+        user_ids: Every such user.
+    """
+
+    def __init__(self, reasons: Mapping[str, DirectoryError]) -> None:
+        listed = "; ".join(str(reason) for reason in reasons.values())
+        super().__init__(
+            f"{len(reasons)} of the users have no usable card: {listed}",
+            hint="leave these users out, or let each of them unregister and register again",
+        )
+        self.reasons = dict(reasons)
+        self.user_ids = tuple(reasons)
 
 
 # --- network --------------------------------------------------------------------------------

@@ -17,7 +17,9 @@ const { ServiceError } = require('./errors.js');
  */
 const CLASS_NAME = 'VirgilCard';
 const IDENTITIES_AT_ONCE = 50;
-const MAX_CARDS_PER_IDENTITY = 200; // bounds what one search answer holds
+const MAX_CARDS_PER_IDENTITY = 200; // of 16 KiB at most: always less than one answer holds
+const ROW_BYTES = 64; // more than the names of a raw card's members
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024; // what clients read, and what one search may take in memory
 
 class CardStore {
   #rows;
@@ -50,24 +52,38 @@ class CardStore {
    *
    * @param {string[]} identities
    * @returns {Promise<import('./card.js').Card[]>}
+   * @throws {ServiceError} answerTooLarge: they have more than one answer holds; never for a single one
    */
   async search(identities) {
-    const rows = await this.#rows.rows((query) => query.containedIn('identity', identities));
+    const rows = await this.#rows.rows((query) => query.containedIn('identity', identities), undefined, checkSize);
     return chainsOf(rows).filter((chain) => !chain.revoked).flatMap((chain) => chain.cards);
   }
 
   /**
-   * The same for any number of identities.
+   * The same for any number of identities, a part after the other: no more is in memory at once
+   * than a search may take.
    *
    * @param {string[]} identities
-   * @returns {Promise<import('./card.js').Card[]>}
+   * @returns {AsyncGenerator<import('./card.js').Card>}
    */
-  async searchAll(identities) {
-    const found = [];
+  async *searchAll(identities) {
     for (let start = 0; start < identities.length; start += IDENTITIES_AT_ONCE) {
-      found.push(...(await this.search(identities.slice(start, start + IDENTITIES_AT_ONCE))));
+      yield* this.#searchInParts(identities.slice(start, start + IDENTITIES_AT_ONCE));
     }
-    return found;
+  }
+
+  async *#searchInParts(identities) {
+    let cards;
+    try {
+      cards = await this.search(identities);
+    } catch (error) {
+      if (error.name !== 'ServiceError' || identities.length === 1) throw error;
+      const half = Math.ceil(identities.length / 2);
+      yield* this.#searchInParts(identities.slice(0, half));
+      yield* this.#searchInParts(identities.slice(half));
+      return;
+    }
+    yield* cards;
   }
 
   /**
@@ -173,6 +189,12 @@ const nextSlot = (cardId) => `next:${cardId}`;
 const rootSlot = (identity, generation) => `root:${generation}:${identity}`;
 /** Identities may hold any ASCII; an object id is better a fixed length of plain characters. */
 const slotId = (slot) => createHash('sha256').update(slot).digest('hex');
+
+/** Refuse rows of cards, revoked ones too, before they are more than one answer holds. */
+function checkSize(rows) {
+  const sizes = rows.map((row) => (row.get('contentSnapshot') ?? '').length + (row.get('signatures') ?? '').length + ROW_BYTES);
+  if (sizes.reduce((sum, size) => sum + size, 0) > MAX_ANSWER_BYTES) throw new ServiceError('answerTooLarge');
+}
 
 function toCard(row) {
   return {

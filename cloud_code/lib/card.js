@@ -2,14 +2,19 @@
 
 const { createHash } = require('node:crypto');
 const { ServiceError } = require('./errors.js');
-const { decodeBase64, isObject, parseJsonObject } = require('./encoding.js');
+const { decodeBase64, isObject } = require('./encoding.js');
 const { isIdentity } = require('./jwt.js');
-const { readVerifyingKey, sha512, signVirgil, verifyVirgil } = require('./virgil-signature.js');
+const { parseSnapshot } = require('./snapshot.js');
+const { ED25519_SPKI, readVerifyingKey, sha512, signVirgil, verifyVirgil } = require('./virgil-signature.js');
 
-/** Bounds on what a client sends; a card of a hybrid key is about 4 KB (section 8). */
-const MAX_SNAPSHOT_BYTES = 64 * 1024;
-const MAX_SIGNATURES = 8;
-const MAX_SIGNER_CHARACTERS = 64;
+/**
+ * Bounds on what a client sends. They are those of the Python client, which could not use what is
+ * accepted beyond them (ADR 17).
+ */
+const MAX_CARD_BYTES = 16 * 1024; // as it is served: compact JSON, the service's signature included
+const MAX_SIGNATURES = 8; // beside the service's
+const SIGNER = /^[\x20-\x7e]{1,64}$/;
+const MAX_CREATED_AT = 253402300799; // the last second of the year 9999
 const CREATED_AT_TOLERANCE_SECONDS = 24 * 60 * 60;
 const CARD_ID = /^[0-9a-f]{64}$/;
 
@@ -32,12 +37,12 @@ const CARD_ID = /^[0-9a-f]{64}$/;
  */
 function parseCard(raw) {
   const snapshot = isObject(raw) ? decodeBase64(raw.content_snapshot) : null;
-  if (snapshot === null || snapshot.length > MAX_SNAPSHOT_BYTES) throw new ServiceError('malformedCard');
-  const content = parseJsonObject(snapshot);
-  if (content === null || !isContent(content)) throw new ServiceError('malformedCard');
+  if (snapshot === null) throw new ServiceError('malformedCard');
   const signatures = parseSignatures(raw.signatures);
-  const key = readVerifyingKey(decodeBase64(content.public_key) ?? Buffer.alloc(0));
-  if (key === null) throw new ServiceError('unsupportedKey');
+  if (sizeOf({ contentSnapshot: raw.content_snapshot, signatures }) > MAX_CARD_BYTES) throw new ServiceError('malformedCard');
+  const content = parseSnapshot(snapshot);
+  if (content === null || !isContent(content)) throw new ServiceError('malformedCard');
+  const key = parseKey(content.public_key);
   const self = signatures.find(({ signer }) => signer === 'self');
   if (!self) throw new ServiceError('badSelfSignature');
   const extra = self.snapshot === undefined ? Buffer.alloc(0) : Buffer.from(self.snapshot, 'base64');
@@ -53,6 +58,19 @@ function parseCard(raw) {
   };
 }
 
+/**
+ * Only keys that every client can use: the others would cost their user's values, and look like
+ * a fault of the readers'.
+ */
+function parseKey(text) {
+  const der = decodeBase64(text);
+  if (der === null) throw new ServiceError('malformedCard');
+  if (!der.subarray(0, ED25519_SPKI.length).equals(ED25519_SPKI)) throw new ServiceError('unsupportedKey');
+  const key = readVerifyingKey(der);
+  if (key === null) throw new ServiceError('malformedCard');
+  return key;
+}
+
 /** @param {Buffer} snapshot */
 const cardId = (snapshot) => sha512(snapshot).subarray(0, 32).toString('hex');
 
@@ -62,6 +80,7 @@ function isContent(content) {
     (content.previous_card_id === undefined || isCardId(content.previous_card_id)) &&
     Number.isSafeInteger(content.created_at) &&
     content.created_at >= 0 &&
+    content.created_at <= MAX_CREATED_AT &&
     content.version === '5.0' &&
     typeof content.public_key === 'string'
   );
@@ -71,18 +90,17 @@ function isContent(content) {
 const isCardId = (value) => typeof value === 'string' && CARD_ID.test(value);
 
 function parseSignatures(list) {
-  if (!Array.isArray(list) || list.length < 1 || list.length > MAX_SIGNATURES) {
+  if (!Array.isArray(list) || list.length > MAX_SIGNATURES) {
     throw new ServiceError('malformedCard');
   }
   const seen = new Set();
   return list.map((item) => {
     const { signer, signature, snapshot } = isObject(item) ? item : {};
     const wellFormed =
-      typeof signer === 'string' && signer.length >= 1 && signer.length <= MAX_SIGNER_CHARACTERS &&
+      typeof signer === 'string' && SIGNER.test(signer) &&
       !seen.has(signer) &&
       decodeBase64(signature) !== null &&
-      (snapshot === undefined || snapshot === null ||
-        (snapshot.length <= MAX_SNAPSHOT_BYTES && decodeBase64(snapshot) !== null));
+      (snapshot === undefined || snapshot === null || decodeBase64(snapshot) !== null);
     // The service's own signature is added here and nowhere else.
     if (!wellFormed || signer === 'virgil') throw new ServiceError('malformedCard');
     seen.add(signer);
@@ -110,11 +128,17 @@ function checkPublisher(card, identity, nowSeconds) {
  * @param {Card} card
  * @param {import('node:crypto').KeyObject} serviceKey
  * @returns {Card}
+ * @throws {ServiceError} malformedCard: it would be too large
  */
 function countersign(card, serviceKey) {
   const signature = signVirgil(Buffer.from(card.contentSnapshot, 'base64'), serviceKey);
-  return { ...card, signatures: [...card.signatures, { signer: 'virgil', signature: signature.toString('base64') }] };
+  const signed = { ...card, signatures: [...card.signatures, { signer: 'virgil', signature: signature.toString('base64') }] };
+  if (sizeOf(signed) > MAX_CARD_BYTES) throw new ServiceError('malformedCard');
+  return signed;
 }
+
+/** How long a card is as it is served. Its strings are ASCII, so characters are bytes. */
+const sizeOf = (card) => JSON.stringify(toRaw(card)).length;
 
 /**
  * The identifiers that envelopes name a card's key by (wire format, section 2.2), in hexadecimal.
@@ -122,7 +146,7 @@ function countersign(card, serviceKey) {
  * @param {Card} card
  */
 function keyIdsOf(card) {
-  const content = parseJsonObject(Buffer.from(card.contentSnapshot, 'base64'));
+  const content = parseSnapshot(Buffer.from(card.contentSnapshot, 'base64'));
   const key = Buffer.from(content.public_key, 'base64');
   return {
     keyId: sha512(key).subarray(0, 8).toString('hex'),

@@ -119,9 +119,11 @@ class ClosedClass {
   /**
    * @param {(query: object) => unknown} restrict
    * @param {string[]} [columns] all by default
+   * @param {(found: object[]) => void} [check] called with what was found so far, page by page;
+   *   may throw, so that no more is read
    * @returns {Promise<object[]>} rows by object id
    */
-  async rows(restrict, columns) {
+  async rows(restrict, columns, check = () => {}) {
     await this.prepare();
     const all = [];
     for (let last = ''; ; last = all.at(-1).id) {
@@ -131,6 +133,7 @@ class ClosedClass {
       if (last !== '') query.greaterThan('objectId', last);
       const page = await query.ascending('objectId').limit(PAGE_ROWS).find(MASTER);
       all.push(...page);
+      check(all);
       if (page.length < PAGE_ROWS) return all;
     }
   }

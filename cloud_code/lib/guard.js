@@ -136,7 +136,7 @@ function createGuard(Parse, config) {
   /** Those of *userIds* of whom a card, current or older, is among the identifiers *named*. */
   async function usersNamed(userIds, named) {
     const able = new Set();
-    for (const card of await cards.searchAll([...new Set(userIds)])) {
+    for await (const card of cards.searchAll([...new Set(userIds)])) {
       const { keyId, longKeyId } = keyIdsOf(card);
       if (named.has(keyId) || named.has(longKeyId)) able.add(card.identity);
     }

@@ -7,6 +7,7 @@ from encrypted_parse.directory.cards import Card, new_card, parse_card
 from encrypted_parse.directory.chains import CardChain, link_cards
 from encrypted_parse.directory.client import DirectoryClient
 from encrypted_parse.directory.service import ServiceClient
+from encrypted_parse.directory.shelf import Shelf
 from encrypted_parse.directory.tokens import Token, TokenProvider
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "CardChain",
     "DirectoryClient",
     "ServiceClient",
+    "Shelf",
     "Token",
     "TokenProvider",
     "link_cards",

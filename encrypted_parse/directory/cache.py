@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import copy
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
 
+from encrypted_parse.directory.cards import Card
 from encrypted_parse.directory.chains import CardChain, link_cards
-from encrypted_parse.directory.client import DirectoryClient
+from encrypted_parse.directory.client import DirectoryClient, blamed
+from encrypted_parse.directory.shelf import Shelf
 from encrypted_parse.discretion import front_door
-from encrypted_parse.errors import MultipleCardsError, NotRegisteredError
+from encrypted_parse.errors import (
+    CardChainError,
+    CardError,
+    DirectoryError,
+    MultipleCardsError,
+    NotRegisteredError,
+    UnusableCardsError,
+)
 from encrypted_parse.locks import Lock, PerProcess
 
 CACHE_SECONDS = 300.0  # how long a rotated key may go unnoticed
+FAILURE_SECONDS = 15.0  # how long a user's repair may: else each value of theirs costs a request
 CACHE_USERS = 10_000
+CACHE_BYTES = 32 * 1024 * 1024
+_Found = CardChain | CardError
 
 
 @front_door
 class CachingDirectory:
     """Users' chains, fetched once and kept for a while. Thread-safe.
 
-    That a user has no card is never remembered: the next call asks again.
+    That a user has no card is never remembered: the next call asks again. That a user's cards
+    cannot be used is remembered for some seconds.
 
     Args:
         client: Fetches and verifies.
@@ -40,17 +53,14 @@ class CachingDirectory:
     ) -> None:
         self.client = client
         self._seconds = cache_seconds
-        self._users = cache_users
         self._clock = clock
         self._lock = Lock()
-        self._chains: OrderedDict[str, tuple[float, CardChain]] = OrderedDict()
+        self._kept: Shelf[tuple[float, _Found]] = Shelf(cache_users, CACHE_BYTES)
         # What another thread fetches never arrives in a forked child, which fetches it itself.
-        self._pending: PerProcess[dict[str, Future[CardChain | None]]] = PerProcess(dict)
+        self._pending: PerProcess[dict[str, Future[_Found | None]]] = PerProcess(dict)
 
-    def find_chains(
-        self, user_ids: Collection[str], *, force: bool = False
-    ) -> dict[str, CardChain]:
-        """Return the chain of each user who has one.
+    def look_up(self, user_ids: Collection[str], *, force: bool = False) -> dict[str, _Found]:
+        """Return the chain of each user who has one, or why the user's cards cannot be used.
 
         Users that another thread is fetching already are waited for, not fetched again.
 
@@ -59,18 +69,19 @@ class CachingDirectory:
             force: Ask the directory even for users in the cache.
 
         Raises:
-            DirectoryError: The directory refused, or sent what cannot be trusted.
-            MultipleCardsError: A user has several current cards.
+            DirectoryRefusedError: The directory refused the whole question.
+            TokenError: It refuses the token.
+            TransportError: It could not be reached, or sent no answer to a search.
         """
-        found: dict[str, CardChain] = {}
-        ours: dict[str, Future[CardChain | None]] = {}
-        others: dict[str, Future[CardChain | None]] = {}
+        found: dict[str, _Found] = {}
+        ours: dict[str, Future[_Found | None]] = {}
+        others: dict[str, Future[_Found | None]] = {}
         with self._lock:
             pending = self._pending.value
             for user_id in dict.fromkeys(user_ids):
-                chain = None if force else self._cached(user_id)
-                if chain is not None:
-                    found[user_id] = chain
+                kept = None if force else self._cached(user_id)
+                if kept is not None:
+                    found[user_id] = kept
                 elif user_id in pending and not force:
                     others[user_id] = pending[user_id]
                 else:
@@ -78,41 +89,78 @@ class CachingDirectory:
         if ours:
             self._fetch(ours)
         for user_id, future in (ours | others).items():
-            chain = future.result()
-            if chain is not None:
-                found[user_id] = chain
+            fetched = future.result()
+            if fetched is not None:
+                found[user_id] = fetched
         return found
+
+    def find_chains(
+        self, user_ids: Collection[str], *, force: bool = False
+    ) -> dict[str, CardChain]:
+        """Return the chain of each user who has one. See `look_up`.
+
+        Raises:
+            UnusableCardsError: Several users were asked for, and some have cards that cannot be
+                used; says why for each.
+            CardError: The same, for a single user.
+        """
+        found = self.look_up(user_ids, force=force)
+        self._require(found, user_ids, missing_ok=True)
+        return {user_id: one for user_id, one in found.items() if isinstance(one, CardChain)}
 
     def get_chains(self, user_ids: Collection[str], *, force: bool = False) -> dict[str, CardChain]:
         """Return the chain of every user.
 
         Raises:
             NotRegisteredError: Some have no card; lists all of them.
-            DirectoryError: As `find_chains`.
+            UnusableCardsError: As `find_chains`; lists those without a card too.
         """
-        found = self.find_chains(user_ids, force=force)
-        missing = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in found]
-        if missing:
-            raise NotRegisteredError(missing, hint="each user has to call register() once")
-        return found
+        found = self.look_up(user_ids, force=force)
+        self._require(found, user_ids, missing_ok=False)
+        return {user_id: one for user_id, one in found.items() if isinstance(one, CardChain)}
 
     def forget(self, user_id: str) -> None:
         """Drop a user from the cache."""
         with self._lock:
-            self._chains.pop(user_id, None)
+            self._kept.drop(user_id)
 
-    def _cached(self, user_id: str) -> CardChain | None:
-        entry = self._chains.get(user_id)
-        if entry is None or self._clock() - entry[0] > self._seconds:
+    @staticmethod
+    def _require(found: dict[str, _Found], user_ids: Collection[str], *, missing_ok: bool) -> None:
+        """Raise for users that cannot be used, and, unless *missing_ok*, for those without a card.
+
+        What is raised is a copy: the cache's own would collect the frames of every caller.
+        """
+        wanted = list(dict.fromkeys(user_ids))
+        missing = [] if missing_ok else [user_id for user_id in wanted if user_id not in found]
+        reasons: dict[str, DirectoryError] = {
+            user_id: copy.copy(one)
+            for user_id in wanted
+            if isinstance(one := found.get(user_id), CardError)
+        }
+        if reasons and len(wanted) == 1:
+            raise reasons[wanted[0]]
+        hint = "each user has to call register() once"
+        if reasons:
+            reasons |= {user_id: NotRegisteredError([user_id], hint=hint) for user_id in missing}
+            raise UnusableCardsError(reasons)
+        if missing:
+            raise NotRegisteredError(missing, hint=hint)
+
+    def _cached(self, user_id: str) -> _Found | None:
+        entry = self._kept.find(user_id)
+        if entry is None:
             return None
-        self._chains.move_to_end(user_id)
-        return entry[1]
+        since, found = entry
+        seconds = self._seconds
+        if isinstance(found, CardError):
+            seconds = min(seconds, FAILURE_SECONDS)
+        return found if self._clock() - since <= seconds else None
 
-    def _fetch(self, ours: dict[str, Future[CardChain | None]]) -> None:
+    def _fetch(self, ours: dict[str, Future[_Found | None]]) -> None:
         """Fetch for all callers; whatever happens, no waiter is left waiting."""
         try:
             answer = self.client.search(ours)
-            linked = {user_id: link_cards(cards) for user_id, cards in answer.items()}
+            fetched = {user_id: _one_chain(user_id, cards) for user_id, cards in answer.items()}
         except BaseException as error:  # noqa: BLE001 - handed to every waiter, ourselves included
             self._settle(ours)
             for future in ours.values():
@@ -120,27 +168,33 @@ class CachingDirectory:
             return
         now = self._clock()
         with self._lock:
-            for user_id, chains in linked.items():
-                if len(chains) == 1:
-                    self._chains[user_id] = (now, chains[0])
-                    self._chains.move_to_end(user_id)
-            while len(self._chains) > self._users:
-                self._chains.popitem(last=False)
+            for user_id in ours:
+                one = fetched.get(user_id)
+                if one is None:
+                    self._kept.drop(user_id)
+                else:
+                    size = one.size_bytes if isinstance(one, CardChain) else 0
+                    self._kept.put(user_id, (now, one), size)
         self._settle(ours)
         for user_id, future in ours.items():
-            chains = linked.get(user_id, [])
-            if len(chains) > 1:
-                future.set_exception(
-                    MultipleCardsError(
-                        f"the user {user_id!r} has {len(chains)} current cards",
-                        hint="unregister and register the user again",
-                    )
-                )
-            else:
-                future.set_result(chains[0] if chains else None)
+            future.set_result(fetched.get(user_id))
 
-    def _settle(self, ours: dict[str, Future[CardChain | None]]) -> None:
+    def _settle(self, ours: dict[str, Future[_Found | None]]) -> None:
         with self._lock:
             for user_id, future in ours.items():
                 if self._pending.value.get(user_id) is future:
                     del self._pending.value[user_id]
+
+
+def _one_chain(user_id: str, cards: list[Card] | CardError) -> _Found:
+    """Return the one chain of a user's verified cards, or why there is none."""
+    if isinstance(cards, CardError):
+        return cards
+    try:
+        chains = link_cards(cards)
+    except CardChainError as error:
+        return blamed(user_id, error)
+    if len(chains) > 1:
+        several = f"there are {len(chains)} current cards, and no telling which key is right"
+        return blamed(user_id, MultipleCardsError(several))
+    return chains[0]

@@ -1,6 +1,7 @@
 """Cards: signed public records of users' keys (services document, section 3.1).
 
 A card is its bytes: the snapshot is stored and compared as received, never serialised again.
+What a card's form may be stands in `raw_cards`.
 """
 
 from __future__ import annotations
@@ -8,15 +9,14 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
 
 from encrypted_parse import envelope
-from encrypted_parse._translating import translating
-from encrypted_parse.crypto import PrivateKey, PublicKey
+from encrypted_parse.crypto import KeyType, PrivateKey, PublicKey
+from encrypted_parse.directory.raw_cards import CARD_VERSION, RawCard, decode_base64, is_user_id
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     CardSignatureError,
@@ -24,17 +24,14 @@ from encrypted_parse.errors import (
     KeyFormatError,
     MalformedCardError,
     SignatureError,
+    UnsupportedKeyError,
 )
 
-CARD_VERSION = "5.0"
 SELF_SIGNER = "self"
 SERVICE_SIGNER = "virgil"
 PREVIOUS_SIGNER = "previous"
-MAX_SNAPSHOT_BYTES = 64 * 1024  # bounds work on hostile input
-MAX_SIGNATURES = 8
-MAX_CREATED_AT = 253_402_300_799  # the last second of the year 9999
-_USER_ID = re.compile(r"[\x20-\x7e]{1,255}")
-_CARD_ID = re.compile(r"[0-9a-f]{64}")
+# An Ed25519 signature over a SHA-512 digest, in the one encoding that Virgil's clients write.
+_SIGNATURE_PREFIX = bytes.fromhex("3051300d060960864801650304020305000440")
 
 
 @front_door
@@ -57,6 +54,14 @@ class Card:
     created_at: dt.datetime
     previous_card_id: str | None
     raw: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def size_bytes(self) -> int:
+        """How much the raw card takes, about."""
+        texts = [
+            item.get(name) for item in self.raw["signatures"] for name in ("signature", "snapshot")
+        ]
+        return len(self.raw["content_snapshot"]) + sum(len(text) for text in texts if text)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Card):
@@ -90,7 +95,7 @@ def new_card(
         InvalidValueError: *user_id* is not printable ASCII: other identities are misread by
             Virgil's JavaScript (services document, section 2).
     """
-    if not _USER_ID.fullmatch(user_id):
+    if not is_user_id(user_id):
         raise InvalidValueError("a user id is 1 to 255 printable ASCII characters")
     content: dict[str, Any] = {"identity": user_id}
     if previous_card_id is not None:
@@ -120,73 +125,48 @@ def parse_card(raw: Any, *, service_key: PublicKey | None) -> Card:  # noqa: ANN
         service_key: The pinned key of the directory. None verifies the self signature alone.
 
     Raises:
-        MalformedCardError: Not a raw card of version 5.0, or of a key type that we cannot use.
+        MalformedCardError: Not a raw card of version 5.0 (ADR 17).
+        UnsupportedKeyError: Its key is none that we can verify and encrypt with.
         CardSignatureError: A signature is missing or wrong.
     """
-    # (1) shape and bounds   (2) the content   (3) the key   (4) its own signature
-    # (5) the service's
-    if not isinstance(raw, dict) or not isinstance(raw.get("signatures"), list):
-        raise MalformedCardError("not a card")
-    snapshot = _decode(raw.get("content_snapshot"))  # (1)
-    if len(snapshot) > MAX_SNAPSHOT_BYTES or len(raw["signatures"]) > MAX_SIGNATURES:
-        raise MalformedCardError("the card is too large")
-    content = _read_content(snapshot)  # (2)
-    try:  # (3)
-        key = PublicKey.from_base64(content["public_key"])
-    except KeyFormatError as error:
-        raise MalformedCardError("the card's key is of a type that cannot be used") from error
-    _check_signature(raw, SELF_SIGNER, snapshot, key)  # (4)
-    if service_key is not None:  # (5)
-        _check_signature(raw, SERVICE_SIGNER, snapshot, service_key)
+    # (1) the form   (2) the key   (3) its own signature   (4) the service's
+    return verify_card(RawCard.from_json(raw), raw, service_key=service_key)  # (1)
+
+
+def verify_card(read: RawCard, raw: Mapping[str, Any], *, service_key: PublicKey | None) -> Card:
+    """Verify a card whose form was read already. See `parse_card`."""
+    key = _read_key(read.content["public_key"])  # (2)
+    _check_signature(read, SELF_SIGNER, key)  # (3)
+    if service_key is not None:  # (4)
+        _check_signature(read, SERVICE_SIGNER, service_key)
     return Card(
-        card_id=envelope.card_id(snapshot),
-        user_id=content["identity"],
+        card_id=envelope.card_id(read.snapshot),
+        user_id=read.content["identity"],
         public_key=key,
-        created_at=dt.datetime.fromtimestamp(content["created_at"], dt.UTC),
-        previous_card_id=content.get("previous_card_id"),
+        created_at=dt.datetime.fromtimestamp(read.content["created_at"], dt.UTC),
+        previous_card_id=read.content.get("previous_card_id"),
         raw=raw,
     )
 
 
-def is_card_id(value: object) -> bool:
-    """Tell whether *value* has the form of a card id."""
-    return isinstance(value, str) and _CARD_ID.fullmatch(value) is not None
-
-
-def _read_content(snapshot: bytes) -> dict[str, Any]:
-    with translating(
-        ValueError, RecursionError, to=lambda: MalformedCardError("the card's snapshot is not JSON")
-    ):
-        content = json.loads(snapshot.decode("utf-8"), object_pairs_hook=_unique)
-    if not isinstance(content, dict):
-        raise MalformedCardError("the card's snapshot is not an object")
-    created_at, previous = content.get("created_at"), content.get("previous_card_id")
-    user_id = content.get("identity")
-    for holds in (
-        isinstance(user_id, str) and _USER_ID.fullmatch(user_id),
-        "previous_card_id" not in content or is_card_id(previous),
-        isinstance(created_at, int) and not isinstance(created_at, bool),
-        isinstance(created_at, int) and 0 <= created_at <= MAX_CREATED_AT,
-        content.get("version") == CARD_VERSION,
-        isinstance(content.get("public_key"), str),
-    ):
-        if not holds:
-            raise MalformedCardError("the card's snapshot has an impossible field")
-    return content
-
-
-def _check_signature(raw: Mapping[str, Any], signer: str, snapshot: bytes, key: PublicKey) -> None:
-    found = [
-        item
-        for item in raw["signatures"]
-        if isinstance(item, dict) and item.get("signer") == signer
-    ]
-    if len(found) != 1:
-        raise CardSignatureError(f"the card has {len(found)} signatures of {signer!r}, not one")
-    extra = found[0].get("snapshot")
-    signed = snapshot if extra is None else snapshot + _decode(extra)
+def _read_key(text: str) -> PublicKey:
+    der = decode_base64(text)
+    if not der.startswith(KeyType.ED25519.public_prefix):
+        raise UnsupportedKeyError
     try:
-        envelope.verify(signed, _decode(found[0].get("signature")), key)
+        return PublicKey.from_bytes(der)
+    except KeyFormatError as error:
+        raise MalformedCardError("the card's key is no usable Ed25519 key") from error
+
+
+def _check_signature(read: RawCard, signer: str, key: PublicKey) -> None:
+    found = read.signatures.get(signer)
+    if found is None:
+        raise CardSignatureError(f"the card has no signature of {signer!r}")
+    try:
+        if not found.signature.startswith(_SIGNATURE_PREFIX):
+            raise SignatureError("another algorithm")
+        envelope.verify(read.snapshot + found.extra, found.signature, key)
     except SignatureError as error:
         hint = None
         if signer == SERVICE_SIGNER:
@@ -196,25 +176,5 @@ def _check_signature(raw: Mapping[str, Any], signer: str, snapshot: bytes, key: 
         ) from error
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Two readers could take different ones of a repeated key."""
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        raise ValueError("repeated key")
-    return content
-
-
 def _encode(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
-
-
-def _decode(text: Any) -> bytes:  # noqa: ANN401 - whatever the directory sent
-    if isinstance(text, str) and len(text) <= 2 * MAX_SNAPSHOT_BYTES:
-        try:
-            data = base64.b64decode(text, validate=True)
-        except ValueError:
-            pass
-        else:
-            if _encode(data) == text:
-                return data
-    raise MalformedCardError("the card is not base64")

@@ -27,6 +27,11 @@ class CardChain:
         """The current card."""
         return self.cards[0]
 
+    @property
+    def size_bytes(self) -> int:
+        """How much its raw cards take, about: what a cache has to count."""
+        return sum(card.size_bytes for card in self.cards)
+
 
 @front_door
 def link_cards(cards: Iterable[Card]) -> list[CardChain]:

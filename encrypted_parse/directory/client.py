@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
+from encrypted_parse import envelope
 from encrypted_parse.crypto import PublicKey
-from encrypted_parse.directory.cards import SELF_SIGNER, Card, is_card_id, parse_card
+from encrypted_parse.directory.cards import SELF_SIGNER, Card, parse_card, verify_card
+from encrypted_parse.directory.raw_cards import RawCard, decode_base64, is_card_id
 from encrypted_parse.directory.service import ServiceClient
 from encrypted_parse.directory.tokens import TokenProvider
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
+    CardError,
+    DirectoryRefusedError,
     InvalidValueError,
     MalformedCardError,
     MalformedResponseError,
     NotPicklableError,
+    ResponseTooLargeError,
 )
 from encrypted_parse.transport import Repeat, Transport
 
 SEARCH_USERS = 50  # section 8
+MAX_ANSWER_BYTES = 4 * 1024 * 1024  # the companion's 200 cards of one user are 3.3 MB at the most
+_ANSWER_TOO_LARGE = 40044  # the companion's: ask for fewer users
 
 
 @front_door
@@ -61,29 +70,77 @@ class DirectoryClient:
             raise MalformedCardError("the directory answered with another card")
         return card
 
-    def search(self, user_ids: Collection[str]) -> dict[str, list[Card]]:
-        """Return all cards, old ones included, by user id; users without a card are absent.
+    def search(self, user_ids: Collection[str]) -> dict[str, list[Card] | CardError]:
+        """Return all cards of each user, old ones included; users without a card are absent.
 
-        One request for up to 50 users.
+        Whatever is wrong with the cards of one user is that user's matter alone: a user whose
+        cards cannot be used has the reason in their place. One request for up to 50 users; more
+        where it is not plain at once whom a fault belongs to.
 
         Raises:
-            MalformedCardError: A card of a user who was not asked for, or none at all.
-            CardSignatureError: A card's signature does not hold.
+            MalformedResponseError: The answer is not that of a search at all.
+            DirectoryRefusedError: The directory refused.
         """
         wanted = sorted(set(user_ids))
-        found: dict[str, list[Card]] = {}
+        found: dict[str, list[Card] | CardError] = {}
         for start in range(0, len(wanted), SEARCH_USERS):
-            chunk = wanted[start : start + SEARCH_USERS]
-            body = {"identities": chunk}
-            path = "card/v5/actions/search"
-            answer = self._service.call("POST", path, body, repeat=Repeat.SAFE).json()
-            if not isinstance(answer, list):
-                raise MalformedResponseError("the answer to a search is not a list")
-            for raw in answer:
-                card = parse_card(raw, service_key=self._service_key)
-                if card.user_id not in chunk:
-                    raise MalformedCardError("the directory sent a card that nobody asked for")
-                found.setdefault(card.user_id, []).append(card)
+            found |= self._search(wanted[start : start + SEARCH_USERS])
+        return found
+
+    def _search(self, users: Sequence[str]) -> dict[str, list[Card] | CardError]:
+        """Ask for *users* at once, or for halves of them, until each fault has its user."""
+        try:
+            return self._sort(self._ask(users), users)
+        except MalformedCardError as error:
+            if len(users) == 1:
+                return {users[0]: blamed(users[0], error)}
+        half = len(users) // 2
+        return self._search(users[:half]) | self._search(users[half:])
+
+    def _ask(self, users: Sequence[str]) -> list[Any]:
+        """Return the directory's raw cards of *users*.
+
+        Raises:
+            MalformedCardError: They are more than is read at once.
+        """
+        too_large = MalformedCardError(f"the cards are more than {MAX_ANSWER_BYTES} bytes")
+        body, path = {"identities": list(users)}, "card/v5/actions/search"
+        try:
+            response = self._service.call("POST", path, body, repeat=Repeat.SAFE)
+        except ResponseTooLargeError as error:
+            raise too_large from error
+        except DirectoryRefusedError as error:
+            if error.code == _ANSWER_TOO_LARGE:
+                raise too_large from error
+            raise
+        if len(response.body) > MAX_ANSWER_BYTES:
+            raise too_large
+        answer = response.json()
+        if not isinstance(answer, list):
+            raise MalformedResponseError("the answer to a search is not a list")
+        return answer
+
+    def _sort(
+        self, answer: Sequence[Any], users: Sequence[str]
+    ) -> dict[str, list[Card] | CardError]:
+        """Verify an answer's cards and sort them by user.
+
+        Raises:
+            MalformedCardError: One belongs to none of *users*, or does not say to whom.
+        """
+        found: dict[str, list[Card] | CardError] = {}
+        for raw in answer:
+            read = RawCard.from_json(raw)
+            user_id = read.content["identity"]
+            if user_id not in users:
+                raise MalformedCardError("the directory sent a card that nobody asked for")
+            cards = found.setdefault(user_id, [])
+            if isinstance(cards, CardError):
+                continue
+            try:
+                cards.append(verify_card(read, raw, service_key=self._service_key))
+            except CardError as error:
+                found[user_id] = blamed(user_id, error)
         return found
 
     def get_card(self, card_id: str) -> Card:
@@ -108,8 +165,50 @@ class DirectoryClient:
         """
         self._service.call("POST", f"card/v5/actions/revoke/{_checked(card_id)}", {})
 
+    def revoke_all(self, user_id: str) -> bool:
+        """Revoke every current card of *user_id*, the token's user, usable or not.
+
+        Nothing of the cards is believed: whether one may be revoked is the directory's to say.
+
+        Returns:
+            Whether there was any.
+
+        Raises:
+            DirectoryRefusedError: The directory goes on serving one.
+            MalformedCardError: What it serves has no id that could be revoked.
+        """
+        served = [_outline(raw) for raw in self._ask([user_id])]
+        replaced = {previous for _, previous in served}
+        ids = list(dict.fromkeys(card_id for card_id, _ in served))
+        refusal = None
+        for card_id in [one for one in ids if one not in replaced]:
+            try:
+                self.revoke(card_id)
+            except DirectoryRefusedError as error:
+                refusal = error  # one that was replaced in a way that we cannot read
+        if refusal is not None and self._ask([user_id]):
+            raise refusal
+        return bool(served)
+
     def __reduce__(self) -> NoReturn:
         raise NotPicklableError("a directory client holds a token and is not pickled")
+
+
+def blamed(user_id: str, error: CardError) -> CardError:
+    """Return *error* as that of one user, with the way out for this user."""
+    hint = error.hint or (
+        "nobody else is affected; this user can unregister(), and register() with another key"
+    )
+    return type(error)(f"the directory's answer for {user_id!r}: {error}", hint=hint)
+
+
+def _outline(raw: Any) -> tuple[str, str | None]:  # noqa: ANN401 - whatever the directory sent
+    """Return the ids of an own card and of the one that it names as replaced, if that is plain."""
+    snapshot = decode_base64(raw.get("content_snapshot") if isinstance(raw, dict) else None)
+    previous = None
+    with contextlib.suppress(ValueError, RecursionError, AttributeError):
+        previous = json.loads(snapshot.decode("utf-8")).get("previous_card_id")
+    return envelope.card_id(snapshot), previous if isinstance(previous, str) else None
 
 
 def _checked(card_id: str) -> str:

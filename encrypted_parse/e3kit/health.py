@@ -9,7 +9,7 @@ from attrs import frozen
 from encrypted_parse.directory import CardChain
 from encrypted_parse.discretion import front_door
 from encrypted_parse.e3kit.verbs import Verbs
-from encrypted_parse.errors import MalformedBackupError, NotARecipientError
+from encrypted_parse.errors import CardError, MalformedBackupError, NotARecipientError
 from encrypted_parse.keystore import StoredKey
 
 
@@ -48,11 +48,16 @@ class HealthVerbs(Verbs):
         Asks the directory and Keyknox, and changes nothing.
 
         Raises:
-            DirectoryError: The directory refused, or sent what cannot be trusted.
+            DirectoryError: The directory refused.
             TransportError: It could not be reached.
         """
-        chain, stored = self._find_own_chain(), self._keystore.find(self.user_id)
-        findings = [_key_and_card(chain, stored)]
+        chain, stored = None, self._keystore.find(self.user_id)
+        try:
+            chain = self._find_own_chain()
+            findings = [_key_and_card(chain, stored)]
+        except CardError as error:
+            hint = "unregister(), then register(): nobody can use the published card"
+            findings = [Finding("private key", Health.PROBLEM, str(error), hint)]
         if self._service is not None:
             findings += [self._backup(), self._recovery_code(stored)]
         if chain is not None:

@@ -160,6 +160,7 @@ class KeyVerbs(Verbs):
     def unregister(self) -> None:
         """Revoke the user's card and delete the private keys from this machine.
 
+        Also a card that cannot be used is revoked, or several current ones, as E3Kit does it.
         Without a backup, everything encrypted for the user is lost. A backup stays, until it is
         reset. The user may register again, with another key.
 
@@ -167,10 +168,8 @@ class KeyVerbs(Verbs):
             NotRegisteredError: The user has no card.
             DirectoryRefusedError: The directory refuses; the keys are still there.
         """
-        chain = self._find_own_chain()
-        if chain is None:
+        if not self._directory.client.revoke_all(self.user_id):
             raise NotRegisteredError([self.user_id])
-        self._directory.client.revoke(chain.head.card_id)
         self._directory.forget(self.user_id)
         self._keystore.delete(self.user_id)
 

@@ -8,7 +8,14 @@ from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card
 from encrypted_parse.e3kit.verbs import Verbs
 from encrypted_parse.errors import NotRegisteredError, RecipientsNotRegisteredError
-from encrypted_parse.trust import Finding, MemoryTrustStore, PinLevel, SafetyNumber, TrustPolicy
+from encrypted_parse.trust import (
+    Finding,
+    MemoryTrustStore,
+    PinLevel,
+    SafetyNumber,
+    TrustedChain,
+    TrustPolicy,
+)
 
 
 class PeopleVerbs(Verbs):
@@ -28,7 +35,10 @@ class PeopleVerbs(Verbs):
 
         Raises:
             NotRegisteredError: Some users have no card; lists all of them.
-            MultipleCardsError: A user has several current cards.
+            UnusableCardsError: Of several users, some have cards that cannot be used; says why
+                for each, and lists those without a card too. The same call without them answers
+                from the cache.
+            CardError: The same, for a single user.
             UntrustedKeyError: The policy is strict, and some keys were not vouched for.
         """
         chains = self._directory.get_chains(user_ids, force=force_reload)
@@ -44,16 +54,22 @@ class PeopleVerbs(Verbs):
         return isinstance(self._directory.keeper.store, MemoryTrustStore)
 
     def prefetch(self, user_ids: Collection[str]) -> None:
-        """Fetch many users' cards at once into the cache; unknown users are no error."""
+        """Fetch many users' cards at once into the cache.
+
+        Users without a card, or with one that cannot be used, are no error: what needs them says
+        so.
+        """
         others = [user_id for user_id in user_ids if user_id != self.user_id]
         if others:
-            self._directory.find_chains(others)
+            self._directory.look_up(others)
 
     def recipient_keys(self, user_ids: Iterable[str]) -> list[PublicKey]:
         """Return the current public keys of *user_ids*, and our own last, as E3Kit does.
 
         Raises:
             RecipientsNotRegisteredError: Some users have no card; lists all of them.
+            UnusableCardsError: Some have cards that cannot be used: as `find_users`.
+            CardError: The same, for a single user.
             UntrustedKeyError: Some have another key than the trusted one; lists all of them.
             PrivateKeyNotFoundError: This machine holds no private key of the user.
         """
@@ -69,12 +85,14 @@ class PeopleVerbs(Verbs):
     def keys_ever_of(self, user_ids: Iterable[str]) -> dict[str, list[PublicKey]]:
         """Return every key of each user that has or had a card; users without one are left out.
 
-        What is trusted plays no part: this tells whom a stanza may be for.
+        So are users whose cards cannot be used. What is trusted plays no part: this tells whom a
+        stanza may be for.
         """
         wanted = set(user_ids)
         found = {
             user_id: [card.public_key for card in trusted.cards]
-            for user_id, trusted in self._directory.find_chains(wanted - {self.user_id}).items()
+            for user_id, trusted in self._directory.look_up(wanted - {self.user_id}).items()
+            if isinstance(trusted, TrustedChain)
         }
         if self.user_id in wanted and (own := self._keystore.find(self.user_id)) is not None:
             found[self.user_id] = self._own_signers(own)
@@ -89,6 +107,7 @@ class PeopleVerbs(Verbs):
 
         Raises:
             NotRegisteredError: The user has no card, and nothing is remembered.
+            CardError: The user's cards cannot be used.
             UntrustedKeyError: The policy is strict, and no key was vouched for.
         """
         if user_id == self.user_id:

@@ -16,7 +16,7 @@ import json
 import types
 import typing
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -47,6 +47,7 @@ class Codec:
         item: Of a list, the codec of its elements.
         target: Of a pointer or a relation, the model that it leads to.
         ordered: Whether the server sorts the stored form as Python sorts the values.
+        files: Returns the `EncryptedFile` values in a value; None if there can be none.
     """
 
     name: str
@@ -58,6 +59,11 @@ class Codec:
     item: Codec | None = None
     target: type[Any] | None = None
     ordered: bool = True
+    files: Callable[[Any], Iterable[Any]] | None = None
+
+    def files_in(self, value: Any) -> tuple[Any, ...]:  # noqa: ANN401 - any value of the type
+        """Return the `EncryptedFile` values in *value*, which may be None."""
+        return () if self.files is None or value is None else tuple(self.files(value))
 
     def to_plaintext(self, value: Any) -> bytes:  # noqa: ANN401 - any checked value
         """Return the bytes that are encrypted.
@@ -222,7 +228,15 @@ def _list_codec(item: Codec) -> Codec:
             raise InvalidValueError("the stored value is not a list")
         return [item.from_json(element) for element in value]
 
-    return Codec(f"list of {item.name}", check, to_json, from_json, item=item, ordered=False)
+    return Codec(
+        f"list of {item.name}",
+        check,
+        to_json,
+        from_json,
+        item=item,
+        ordered=False,
+        files=None if item.files is None else _files_of_each(item, iter),
+    )
 
 
 def _dict_codec(item: Codec) -> Codec:
@@ -244,7 +258,20 @@ def _dict_codec(item: Codec) -> Codec:
         check_json_value(dict.fromkeys(value))
         return {key: item.from_json(element) for key, element in value.items()}
 
-    return Codec(f"dict of {item.name}", check, to_json, from_json, ordered=False)
+    return Codec(
+        f"dict of {item.name}",
+        check,
+        to_json,
+        from_json,
+        ordered=False,
+        files=None if item.files is None else _files_of_each(item, dict.values),
+    )
+
+
+def _files_of_each(
+    item: Codec, elements: Callable[[Any], Iterable[Any]]
+) -> Callable[[Any], Iterable[Any]]:
+    return lambda value: [file for one in elements(value) for file in item.files_in(one)]
 
 
 def _enum_codec(kind: type[enum.Enum], where: str) -> Codec:

@@ -65,7 +65,21 @@ class Embedded:
                 raise InvalidValueError(f"expected {cls.__name__}, got {type(value).__name__}")
             return value
 
-        return Codec(cls.__name__, check, _to_json, cls._from_json, ordered=False)
+        holding = [one for one in cls.embedded_fields.values() if one.codec.files is not None]
+
+        def files(value: Embedded) -> list[Any]:
+            return [
+                file for one in holding for file in one.codec.files_in(value.__dict__[one.name])
+            ]
+
+        return Codec(
+            cls.__name__,
+            check,
+            _to_json,
+            cls._from_json,
+            ordered=False,
+            files=files if holding else None,
+        )
 
     @classmethod
     def _from_json(cls, value: Any) -> typing.Self:  # noqa: ANN401 - whatever the server sent

@@ -14,7 +14,7 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,13 +30,18 @@ from encrypted_parse.errors import (
     EncryptedParseError,
     InvalidValueError,
     KeyFormatError,
+    MalformedResponseError,
     NotPicklableError,
     ObjectNotFoundError,
     PermissionDeniedError,
     TamperedEnvelopeError,
 )
 from encrypted_parse.locks import Lock
+from encrypted_parse.models import rows
 from encrypted_parse.models.codecs import Codec, check_text
+from encrypted_parse.models.homes import Home
+from encrypted_parse.models.model import Model
+from encrypted_parse.models.rules import user_id_of
 from encrypted_parse.parse import ParseClient
 
 PART_BYTES = 8 * 1024 * 1024  # Parse Server takes 20 MB by default, and holds them in memory
@@ -45,6 +50,8 @@ MAX_NAME_CHARACTERS = 1024
 OCTETS = "application/octet-stream"
 _VERSION = 1
 _DIGEST_BYTES = 32
+# What `upload` calls a part, with what Parse Server puts before it. Nothing else is ever deleted.
+_OWN_PART_NAME = re.compile(r"(?:[0-9a-f]{32}_)?([0-9a-f]{32}\.bin)")
 _PART_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,255}", re.ASCII)
 _log = logging.getLogger("encrypted_parse.files")
 
@@ -66,13 +73,15 @@ class EncryptedFile:
     """A stored file as an encrypted field holds it: ``photo: EncryptedFile = encrypted(...)``.
 
     Made by `UserClient.upload`, opened by `UserClient.download`. It holds the file's key, so it
-    is as secret as the field that it is in.
+    is as secret as the field that it is in. It belongs to the first field that it is saved in,
+    or that it was fetched from, and is refused in any other: its parts go with that object.
 
     Attributes:
         name: The file's name, as its author called it. Never a path; still, not yours to trust.
         content_type: Its type, as its author says.
         size: The content's length in bytes.
         author_id: The user who encrypted and signed it.
+        home: Where it is saved, which is not for programs to change.
     """
 
     name: str
@@ -82,6 +91,7 @@ class EncryptedFile:
     parts: tuple[Part, ...]
     _digest: bytes
     _key: PrivateKey
+    home: Home = attrs.field(factory=Home, eq=False, kw_only=True)
 
     def __repr__(self) -> str:
         return f"<EncryptedFile of {self.size} bytes>"
@@ -99,7 +109,9 @@ class EncryptedFile:
                 )
             return value
 
-        return Codec("EncryptedFile", check, _to_json, _from_json, kind=cls, ordered=False)
+        return Codec(
+            "EncryptedFile", check, _to_json, _from_json, kind=cls, ordered=False, files=_itself
+        )
 
 
 @front_door
@@ -110,14 +122,19 @@ class Files:
         self._parse = parse
         self._e3kit = e3kit
         self._lock = Lock()
-        self._left: dict[str, None] = {}
+        self._given_up: dict[str, bool] = {}  # by name, whether the server still has it
         self._may_delete = True
 
     @property
     def left(self) -> tuple[str, ...]:
         """Stored parts that no object of ours needs any more, and the server did not delete."""
         with self._lock:
-            return tuple(self._left)
+            return tuple(name for name, is_left in self._given_up.items() if is_left)
+
+    def is_given_up(self, name: str) -> bool:
+        """Tell whether this client deleted a stored part, or would have."""
+        with self._lock:
+            return name in self._given_up
 
     def upload(
         self, content: Content, *, name: str | None, content_type: str, progress: Progress | None
@@ -166,29 +183,54 @@ class Files:
         )
 
     def discard(self, names: Iterable[str]) -> None:
-        """Delete stored parts; what the server does not let go is in `left`, and logged once."""
+        """Delete stored parts; what the server does not let go is in `left`, and logged once.
+
+        Names that `upload` does not give are passed over: they are somebody else's files.
+        """
         for name in names:
-            try:
-                if self._may_delete:
-                    self._parse.delete_file(name)
-                    continue
-            except ObjectNotFoundError:
+            if not _OWN_PART_NAME.fullmatch(name):
                 continue
-            except PermissionDeniedError:
-                # Parse Server lets only the master key delete files: there is no use in asking on.
-                self._may_delete = False
-                _log.info("the server does not let users delete files: they are listed instead")
-            except EncryptedParseError as error:
-                _log.warning("a stored file is left: %s", error)
+            is_left = not self._delete(name)
             with self._lock:
-                self._left[name] = None
+                self._given_up[name] = is_left
+
+    def _delete(self, name: str) -> bool:
+        try:
+            if self._may_delete:
+                self._parse.delete_file(name)
+                return True
+        except ObjectNotFoundError:
+            return True
+        except PermissionDeniedError:
+            # Parse Server lets only the master key delete files: there is no use in asking on.
+            self._may_delete = False
+            _log.info("the server does not let users delete files: they are listed instead")
+        except EncryptedParseError as error:
+            _log.warning("a stored file is left: %s", error)
+        return False
 
 
-def part_names(codec: Codec, plaintexts: Collection[bytes]) -> frozenset[str]:
-    """Return the stored parts that the plaintexts of a field refer to."""
-    if codec.kind is not EncryptedFile:
-        return frozenset()
-    return frozenset(part.name for text in plaintexts for part in codec.from_plaintext(text).parts)
+def own_parts(instance: Model, user_id: str) -> frozenset[str]:
+    """Return the parts of an object's stored files, as far as *user_id* wrote them there.
+
+    The field has to be of that user's hand: whom a file names as its author, and which parts as
+    its own, is for whoever wrote the field to say.
+    """
+    stored, fields = instance._state.stored, type(instance).fields  # noqa: SLF001 - our own
+    found: set[str] = set()
+    for declared, encryption in rows.encrypted_fields(instance):
+        if declared.codec.files is None or declared.name not in stored:
+            continue
+        author = encryption.author
+        if author is not None:
+            named = fields[author].codec.from_json(stored[author]) if author in stored else None
+            if user_id_of(named) != user_id:
+                continue
+        value = declared.codec.from_plaintext(stored[declared.name])
+        for file in declared.codec.files_in(value):
+            if file.author_id == user_id:
+                found.update(part.name for part in file.parts)
+    return frozenset(found)
 
 
 class _Counted:
@@ -237,8 +279,11 @@ class _PartWriter(io.RawIOBase, BinaryIO):
 
     def _store(self, piece: bytes) -> None:
         wanted = f"{secrets.token_hex(16)}.bin"
-        name = self._parse.upload_file(wanted, piece, OCTETS)
-        self.parts.append(Part(_checked_part_name(name), len(piece)))
+        name = _checked_part_name(self._parse.upload_file(wanted, piece, OCTETS))
+        own = _OWN_PART_NAME.fullmatch(name)
+        if own is not None and own[1] != wanted:  # a hook of the app's may give another form
+            raise MalformedResponseError("the server stored a file under another file's name")
+        self.parts.append(Part(name, len(piece)))
 
 
 class _PartReader(io.RawIOBase):
@@ -270,6 +315,10 @@ class _PartReader(io.RawIOBase):
         if short or (not self._waiting and self._hash.digest() != self._digest):
             raise TamperedEnvelopeError("the stored file is not what its author stored")
         self._piece = memoryview(piece)
+
+
+def _itself(file: EncryptedFile) -> tuple[EncryptedFile, ...]:
+    return (file,)
 
 
 def _check_name(name: str) -> None:

@@ -21,7 +21,6 @@ from encrypted_parse.errors import (
 from encrypted_parse.models import fields
 from encrypted_parse.models.acl import ACL
 from encrypted_parse.models.fields import Field, LockedValue
-from encrypted_parse.models.files import EncryptedFile
 from encrypted_parse.models.rules import Recipient, only_me
 from encrypted_parse.parse.names import check_class_name
 
@@ -232,7 +231,7 @@ def _make_field(cls: type, attribute: attrs.Attribute[Any], hint: Any) -> Field:
     if name.startswith("_") or name in _RESERVED or hasattr(Model, name):
         raise ModelDefinitionError(f"{where}: the name is taken by Model itself")
     declared = fields.make_field(cls, attribute, hint)
-    if declared.codec.kind is EncryptedFile and declared.encryption is None:
+    if declared.codec.files is not None and declared.encryption is None:
         raise ModelDefinitionError(
             f"{where}: an EncryptedFile holds its key, so its field is encrypted",
             hint="declare it with encrypted(to=..., author=...)",

@@ -14,6 +14,7 @@ from encrypted_parse.errors import (
     RecipientRuleError,
     UnexpectedPlaintextError,
 )
+from encrypted_parse.models import homes
 from encrypted_parse.models.acl import ACL
 from encrypted_parse.models.fields import Encryption, Field
 from encrypted_parse.models.model import Model, lock
@@ -153,10 +154,12 @@ def _accept(instance: Model, declared: Field, opened: bytes | EncryptedParseErro
         lock(instance, declared.name, opened)
         return
     try:
-        instance.__dict__[declared.name] = declared.codec.from_plaintext(opened)
+        value = declared.codec.from_plaintext(opened)
     except InvalidValueError as error:
         lock(instance, declared.name, error)
         return
+    homes.settle(instance, declared.name, declared.codec.files_in(value))
+    instance.__dict__[declared.name] = value
     instance._state.stored[declared.name] = opened  # noqa: SLF001 - our own
 
 

@@ -15,12 +15,7 @@ from attrs import frozen
 from encrypted_parse.discretion import as_value, front_door
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.envelope import Header, from_text, to_text
-from encrypted_parse.errors import (
-    EncryptedParseError,
-    GroupError,
-    NotRegisteredError,
-    RecipientRuleError,
-)
+from encrypted_parse.errors import EncryptedParseError, RecipientRuleError
 from encrypted_parse.models.roles import RoleDirectory
 from encrypted_parse.models.rules import GroupMembers, Recipient, RoleMembers
 
@@ -60,7 +55,7 @@ class Sealer(Protocol):
     def prefetch(self, recipients: Collection[Recipient]) -> None:
         """Fetch the cards of many users at once, so that the calls below need no network.
 
-        Users without a card are no error here.
+        Users without a card, or with one that cannot be used, are no error here.
         """
 
     def seal(
@@ -70,6 +65,8 @@ class Sealer(Protocol):
 
         Raises:
             RecipientsNotRegisteredError: Some have no card; lists all of them.
+            UnusableCardsError: Some have cards that cannot be used; lists all of them.
+            CardError: The same, for a single recipient.
             UntrustedKeyError: Some have another key than the trusted one; lists all of them.
             GroupError: A group cannot be looked up.
         """
@@ -208,7 +205,7 @@ class E3KitSealer:
             if isinstance(recipient, GroupMembers):
                 try:
                     user_ids |= self._e3kit.group_members(recipient.group_id, recipient.initiator)
-                except (GroupError, NotRegisteredError):
+                except EncryptedParseError:
                     if not missing_ok:
                         raise
         return frozenset(user_ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -15,8 +16,8 @@ from encrypted_parse.errors import (
     OutcomeUnknownError,
     TransactionNotPossibleError,
 )
-from encrypted_parse.models import drafts, operations, rows
-from encrypted_parse.models.files import Files, part_names
+from encrypted_parse.models import drafts, homes, operations, rows
+from encrypted_parse.models.files import Files, own_parts
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import DeleteOutcome, SaveOutcome
 from encrypted_parse.models.pages import PAGE_ROWS, Page
@@ -48,7 +49,7 @@ class ObjectStore:
         object and the row are as before, except after an `OutcomeUnknownError`.
 
         Raises:
-            ModelError: A value, rule, author or lock forbids it.
+            ModelError: A value, rule, author or lock forbids it; or a file that is elsewhere.
             StaleObjectError: Somebody else has saved it since; only with a `version` field.
             RecipientsNotRegisteredError: Some recipients have no card.
             ParseServerError: The server refused.
@@ -57,8 +58,13 @@ class ObjectStore:
         draft = drafts.draft(instance, self._sealer.user_id)
         if not draft.is_to_be_sent:
             return instance
-        body = drafts.seal(draft, self._sealer)
-        self._commit(draft, self._send(draft, body))
+        claims = self._claim(draft)
+        try:
+            body = drafts.seal(draft, self._sealer)
+            self._commit(draft, self._send(draft, body))
+        except EncryptedParseError as error:
+            homes.release(claims, error)
+            raise
         return instance
 
     def save_all(
@@ -80,30 +86,42 @@ class ObjectStore:
         """
         outcomes: dict[int, SaveOutcome] = {}
         planned: dict[int, drafts.Draft] = {}
+        claims: dict[int, homes.Claims] = {}
         seen: dict[int, int] = {}
         for index, instance in enumerate(instances):
             if id(instance) in seen:
                 continue
             seen[id(instance)] = index
             try:
-                planned[index] = drafts.draft(instance, self._sealer.user_id)
+                draft = drafts.draft(instance, self._sealer.user_id)
+                claims[index] = self._claim(draft)
+                planned[index] = draft
             except EncryptedParseError as error:
                 outcomes[index] = SaveOutcome(instance, error)
         self._sealer.prefetch(
             {user for draft in planned.values() for to in draft.sealed for user in to}
         )
         if transaction:
-            for outcome in outcomes.values():
-                if outcome.error is not None:
-                    raise outcome.error
-            changed = [draft for draft in planned.values() if draft.is_to_be_sent]
-            self._send_transaction(changed)
-            outcomes |= {
-                index: SaveOutcome(draft.instance, None) for index, draft in planned.items()
-            }
+            try:
+                outcomes |= self._save_together(planned, outcomes)
+            except EncryptedParseError as error:
+                homes.release(itertools.chain.from_iterable(claims.values()), error)
+                raise
         else:
             outcomes |= self._send_each(planned)
+        for index, taken in claims.items():
+            if outcomes[index].error is not None:
+                homes.release(taken, outcomes[index].error)
         return [outcomes[seen[id(instance)]] for instance in instances]
+
+    def _save_together(
+        self, planned: Mapping[int, drafts.Draft], failed: Mapping[int, SaveOutcome]
+    ) -> dict[int, SaveOutcome]:
+        for outcome in failed.values():
+            if outcome.error is not None:
+                raise outcome.error
+        self._send_transaction([draft for draft in planned.values() if draft.is_to_be_sent])
+        return {index: SaveOutcome(draft.instance, None) for index, draft in planned.items()}
 
     def _send_each(self, planned: Mapping[int, drafts.Draft]) -> dict[int, SaveOutcome]:
         """Send the drafts; the next fifty are encrypted while the server works on the present."""
@@ -205,7 +223,7 @@ class ObjectStore:
             ObjectNotFoundError: There is no such row, or you may not delete it.
         """
         self._parse.delete(instance.parse_class, _saved_id(instance))
-        self._discard(_files_of(instance, instance._state.stored))  # noqa: SLF001 - our own
+        self._discard(own_parts(instance, self._sealer.user_id))
 
     def delete_all(self, instances: Sequence[Model]) -> list[DeleteOutcome]:
         """Delete many objects in batches; one outcome per object, in order.
@@ -229,8 +247,7 @@ class ObjectStore:
         for index, result in zip(deletions, results, strict=True):
             outcomes[index] = DeleteOutcome(instances[index], result.error)
             if result.error is None:
-                stored = instances[index]._state.stored  # noqa: SLF001 - our own
-                self._discard(_files_of(instances[index], stored))
+                self._discard(own_parts(instances[index], self._sealer.user_id))
         return [outcomes[index] for index in range(len(instances))]
 
     def refresh(self, instance: M) -> M:
@@ -292,9 +309,19 @@ class ObjectStore:
         return instance
 
     def _commit(self, draft: drafts.Draft, answer: Mapping[str, Any]) -> None:
-        before = _files_of(draft.instance, draft.instance._state.stored)  # noqa: SLF001 - our own
+        before = own_parts(draft.instance, self._sealer.user_id)
         drafts.commit(draft, answer)
-        self._discard(before - _files_of(draft.instance, draft.stored))
+        self._discard(before - own_parts(draft.instance, self._sealer.user_id))
+
+    def _claim(self, draft: drafts.Draft) -> homes.Claims:
+        """Take the files that a draft sends for its object, before anything is sent."""
+        files, fields = self._files, type(draft.instance).fields
+        values = {
+            name: fields[name].codec.files_in(draft.instance.__dict__.get(name))
+            for name in draft.names
+        }
+        gone = (lambda _: False) if files is None else files.is_given_up
+        return homes.claim(draft.instance, values, gone)
 
     def _discard(self, names: Collection[str]) -> None:
         """Delete what the server has no use for any more: last, since objects matter more."""
@@ -356,17 +383,6 @@ def _operation(instance: Model, body: Mapping[str, Any]) -> BatchOperation:
     if instance.object_id is None:
         return BatchOperation.create(instance.parse_class, body)
     return BatchOperation.update(instance.parse_class, instance.object_id, body)
-
-
-def _files_of(instance: Model, stored: Mapping[str, Any]) -> frozenset[str]:
-    """Return the stored parts that the encrypted files of an object consist of."""
-    return frozenset().union(
-        *(
-            part_names(declared.codec, [stored[name]])
-            for name, declared in type(instance).fields.items()
-            if declared.encryption is not None and name in stored
-        )
-    )
 
 
 def _saved_id(instance: Model) -> str:

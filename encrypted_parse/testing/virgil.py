@@ -14,13 +14,28 @@ from typing import Any
 
 from encrypted_parse import virgil_crypto as vc
 from encrypted_parse.crypto import PrivateKey
-from encrypted_parse.directory import parse_card
+from encrypted_parse.directory import Card, parse_card
+from encrypted_parse.directory.raw_cards import RawCard
 from encrypted_parse.discretion import front_door
+from encrypted_parse.errors import (
+    CardSignatureError,
+    DirectoryError,
+    MalformedCardError,
+    UnsupportedKeyError,
+)
 from encrypted_parse.locks import Lock
 from encrypted_parse.transport import HttpRequest, HttpResponse
 
 URL = "https://service.invalid"
 MAX_SEARCHED = 50
+MAX_CARDS = 200
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+_REFUSALS: dict[type[DirectoryError], int] = {
+    MalformedCardError: 40031,
+    CardSignatureError: 40035,
+    UnsupportedKeyError: 40036,
+}
+_SIGNATURE_MEMBERS = ("signer", "signature", "snapshot")
 _V2_PARTS = 4  # owner, root, path, key
 
 
@@ -84,7 +99,7 @@ class VirgilService:
     ) -> tuple[int, dict[str, str], Any]:
         previous = request.headers.get("Virgil-Keyknox-Previous-Hash")
         if path == "card/v5":
-            return 201, {}, self._publish(user, body)
+            return 201, {}, self.publish(user, body)
         if path == "card/v5/actions/search":
             return 200, {}, self.search(body["identities"], viewer=user)
         if match := re.fullmatch(r"card/v5/actions/revoke/([0-9a-f]{64})", path):
@@ -111,7 +126,10 @@ class VirgilService:
         if not 1 <= len(users) <= MAX_SEARCHED:
             raise RefusalError(40033)
         chains = (self.lies.get((viewer, user), self.chain_of(user)) for user in users)
-        return [card for chain in chains for card in chain]
+        cards = [card for chain in chains for card in chain]
+        if len(json.dumps(cards, separators=(",", ":"))) > MAX_ANSWER_BYTES:
+            raise RefusalError(40044)
+        return cards
 
     def countersign(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Return a raw card with the service's signature, whatever it says."""
@@ -122,8 +140,9 @@ class VirgilService:
             "signatures": [*raw["signatures"], {"signer": "virgil", "signature": signature}],
         }
 
-    def _publish(self, user: str, raw: dict[str, Any]) -> dict[str, Any]:
-        card = parse_card(raw, service_key=None)
+    def publish(self, user: str, raw: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever was sent
+        """Take *user*'s raw card, as the companion would, but for its date."""
+        signed, card = self._accept(raw)
         if card.user_id != user:
             raise RefusalError(40034)
         chain = self.chain_of(user)
@@ -132,7 +151,8 @@ class VirgilService:
         known = {card_id(old) for old_chain in self.cards.get(user, []) for old in old_chain}
         if card.card_id in known:
             raise RefusalError(40043)
-        signed = self.countersign(raw)
+        if len(known) + sum(one in self.revoked for one in known) >= MAX_CARDS:
+            raise RefusalError(40041)
         if card.previous_card_id is None:
             if chain:
                 raise RefusalError(40039)
@@ -143,11 +163,28 @@ class VirgilService:
             chain.append(signed)
         return signed
 
+    def _accept(self, raw: Any) -> tuple[dict[str, Any], Card]:  # noqa: ANN401 - whatever was sent
+        """Return a card as it will be served, if it is one that the client reads."""
+        try:
+            RawCard.from_json(raw)
+            if any(item["signer"] == "virgil" for item in raw["signatures"]):
+                raise RefusalError(40031)
+            kept = [
+                {name: item[name] for name in _SIGNATURE_MEMBERS if item.get(name) is not None}
+                for item in raw["signatures"]
+            ]
+            signed = self.countersign(
+                {"content_snapshot": raw["content_snapshot"], "signatures": kept}
+            )
+            return signed, parse_card(signed, service_key=self.key.public_key)
+        except DirectoryError as error:
+            raise RefusalError(_REFUSALS[type(error)]) from error
+
     def _revoke(self, user: str, wanted: str) -> dict[str, Any]:
-        if wanted not in {card_id(card) for chain in self.cards.get(user, []) for card in chain}:
+        chains = self.cards.get(user, [])
+        if wanted not in {card_id(card) for chain in chains for card in chain}:
             raise RefusalError(40032)
-        chain = self.chain_of(user)
-        if not chain or card_id(chain[-1]) != wanted:
+        if wanted not in {card_id(chain[-1]) for chain in chains} - self.revoked:
             raise RefusalError(40040)
         self.revoked.add(wanted)
         return {}

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Collection, Iterable
 
 from encrypted_parse.crypto import PublicKey
-from encrypted_parse.directory import CachingDirectory, Card, CardChain, DirectoryClient
+from encrypted_parse.directory import CachingDirectory, Card, CardChain, DirectoryClient, Shelf
 from encrypted_parse.discretion import front_door
-from encrypted_parse.errors import NotRegisteredError, UntrustedKeyError
+from encrypted_parse.errors import CardError, NotRegisteredError, UntrustedKeyError
 from encrypted_parse.locks import Lock
 from encrypted_parse.trust.keeper import TrustedChain, TrustKeeper
 from encrypted_parse.trust.pins import PinLevel
 
 MAX_JUDGED = 10_000
+MAX_JUDGED_BYTES = 32 * 1024 * 1024
 
 
 @front_door
@@ -27,12 +27,25 @@ class TrustedDirectory:
         self._directory = directory
         self.keeper = keeper
         self._lock = Lock()
-        self._judged: OrderedDict[str, TrustedChain] = OrderedDict()
+        self._judged: Shelf[TrustedChain] = Shelf(MAX_JUDGED, MAX_JUDGED_BYTES)
 
     @property
     def client(self) -> DirectoryClient:
         """The client, to publish and revoke one's own cards."""
         return self._directory.client
+
+    def look_up(self, user_ids: Collection[str]) -> dict[str, TrustedChain | CardError]:
+        """Return each user's chain, or why it cannot be used. See `CachingDirectory.look_up`.
+
+        Raises:
+            TrustStoreError: What is remembered cannot be read or written.
+        """
+        found = self._directory.look_up(user_ids)
+        chains = {user_id: one for user_id, one in found.items() if isinstance(one, CardChain)}
+        unusable = {
+            user_id: one for user_id, one in found.items() if not isinstance(one, CardChain)
+        }
+        return {**self._judge(chains), **unusable}
 
     def find_chains(
         self, user_ids: Collection[str], *, force: bool = False
@@ -62,6 +75,7 @@ class TrustedDirectory:
 
         Raises:
             NotRegisteredError: There is no card, and nothing is remembered.
+            CardError: The user's cards cannot be used.
             UntrustedKeyError: The policy lets no key of the user count.
         """
         found = self.find_chains([user_id]).get(user_id)
@@ -84,7 +98,8 @@ class TrustedDirectory:
         """
         judged, unknown = [], {}
         for card in cards:
-            known = self._judged.get(card.user_id)
+            with self._lock:
+                known = self._judged.find(card.user_id)
             if known is not None and known.head == card:
                 judged.append(known)
             elif card.user_id != self.keeper.owner:
@@ -101,7 +116,7 @@ class TrustedDirectory:
         """
         self.keeper.accept(chain, level)
         with self._lock:
-            self._judged.pop(chain.head.user_id, None)
+            self._judged.drop(chain.head.user_id)
 
     def forget(self, user_id: str) -> None:
         """Drop a user from the cache; what is remembered stays."""
@@ -109,7 +124,7 @@ class TrustedDirectory:
 
     def _judge(self, chains: dict[str, CardChain]) -> dict[str, TrustedChain]:
         with self._lock:
-            known = {user_id: self._judged.get(user_id) for user_id in chains}
+            known = {user_id: self._judged.find(user_id) for user_id in chains}
         trusted = {
             user_id: judged
             for user_id, judged in known.items()
@@ -120,7 +135,6 @@ class TrustedDirectory:
             examined = self.keeper.examine(fresh)
             trusted |= examined
             with self._lock:
-                self._judged |= examined
-                while len(self._judged) > MAX_JUDGED:
-                    self._judged.popitem(last=False)
+                for user_id, judged in examined.items():
+                    self._judged.put(user_id, judged, judged.chain.size_bytes)
         return {user_id: trusted[user_id] for user_id in chains}

@@ -15,20 +15,30 @@ import pytest
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.directory import (
     CachingDirectory,
+    CardChain,
     DirectoryClient,
+    Shelf,
     TokenProvider,
+    cache,
     new_card,
     parse_card,
 )
+from encrypted_parse.directory.cache import FAILURE_SECONDS
+from encrypted_parse.directory.client import MAX_ANSWER_BYTES
 from encrypted_parse.envelope import sign
 from encrypted_parse.errors import (
     CardChainError,
+    CardError,
     CardSignatureError,
     DirectoryError,
+    DirectoryRefusedError,
     MalformedCardError,
+    MalformedResponseError,
     MultipleCardsError,
     NotRegisteredError,
+    ResponseTooLargeError,
     TokenError,
+    UnusableCardsError,
 )
 from encrypted_parse.transport import FakeTransport, HttpRequest, HttpResponse
 
@@ -161,11 +171,196 @@ def test_many_users_and_callers_share_requests() -> None:
     assert len(transport.requests) == 1
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"null", b"{}", b"[null]", b"[{}]", b'[{"a":1}]'])
-def test_nonsense_is_an_error_of_ours(body: bytes) -> None:
-    """Whatever the directory answers, nothing but our errors comes out."""
-    from encrypted_parse.errors import EncryptedParseError  # noqa: PLC0415 - used here only
+@pytest.mark.parametrize("body", [b"", b"<html>", b"null", b"{}", b"5", b'"[]"'])
+def test_no_answer_to_a_search_is_everybodys_matter(body: bytes) -> None:
+    """What is no list says nothing about any user; it is asked for once."""
+    nonsense, transport = directory(lambda _: HttpResponse(200, {}, body))
+    for ask in (nonsense.get_chains, nonsense.look_up):
+        with pytest.raises(MalformedResponseError):
+            ask(["bob", "carol"])
+    assert len(transport.requests) == 2
 
+
+@pytest.mark.parametrize("body", [b"[null]", b"[{}]", b'[{"a":1}]', b"[[]]", b'["bob"]', b"[5]"])
+def test_cards_that_are_none_are_of_whom_they_are_served_for(body: bytes) -> None:
+    """Whoever is asked for alone and gets them is unusable; nothing but our errors comes out."""
     nonsense, _ = directory(lambda _: HttpResponse(200, {}, body))
-    with pytest.raises(EncryptedParseError):
+    with pytest.raises(MalformedCardError, match="'bob'"):
         nonsense.get_chains(["bob"])
+    with pytest.raises(UnusableCardsError) as caught:
+        nonsense.get_chains(["bob", "carol"])
+    assert caught.value.user_ids == ("bob", "carol")
+
+
+def serving(cards: dict[str, list[Any]]) -> tuple[CachingDirectory, FakeTransport]:
+    """Return a directory that answers a search with these raw cards of each user."""
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        wanted = json.loads(request.body or b"{}")["identities"]
+        found = [raw for user_id in wanted for raw in cards.get(user_id, [])]
+        return HttpResponse(200, {}, json.dumps(found).encode())
+
+    return directory(answer)
+
+
+@pytest.mark.parametrize("bad", [5, {}, {"content_snapshot": "", "signatures": []}])
+@pytest.mark.parametrize("place", [0, 24, 49])
+def test_a_fault_without_a_name_is_found_by_halves(bad: Any, place: int) -> None:
+    """Of fifty users one has what names nobody: the others are found, in few requests."""
+    users = [f"user{number:02}" for number in range(50)]
+    cards: dict[str, list[Any]] = {user_id: [card(user_id)] for user_id in users}
+    cards[users[place]] = [card(users[place]), bad]
+    served, transport = serving(cards)
+    found = served.look_up(users)
+    failed = {user_id for user_id, one in found.items() if isinstance(one, CardError)}
+    assert failed == {users[place]}
+    assert set(found) == set(users)
+    assert len(transport.requests) <= 13
+
+
+def test_a_card_of_somebody_else_costs_whom_it_came_with() -> None:
+    """Mallory's card in bob's answer is bob's fault only, also if mallory was asked for too."""
+    served, _ = serving({"bob": [card("mallory")], "carol": [card("carol")]})
+    found = served.look_up(["bob", "carol"])
+    assert isinstance(found["bob"], MalformedCardError)
+    assert "nobody asked for" in str(found["bob"])
+    assert isinstance(found["carol"], CardChain)
+
+
+def test_one_answer_tells_users_apart() -> None:
+    """Bad cards that say whose they are cost no further request, and hide nobody behind them."""
+    wrong = [card("bob", service=PrivateKey.generate()) for _ in range(2)]
+    served, transport = serving({"bob": wrong, "carol": [card("carol")]})
+    found = served.look_up(["bob", "carol"])
+    assert isinstance(found["bob"], CardSignatureError)
+    assert isinstance(found["carol"], CardChain)
+    assert len(transport.requests) == 1
+
+
+def test_heavy_chains_leave_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache counts bytes too: room for one chain keeps one."""
+    cards = {user_id: [card(user_id)] for user_id in ("bob", "carol")}
+    monkeypatch.setattr(cache, "CACHE_BYTES", 600)
+    served, transport = serving(cards)
+    for user_id in ("bob", "carol", "carol", "bob"):
+        served.get_chains([user_id])
+    assert len(transport.requests) == 3
+
+
+def test_answers_that_are_too_large_are_asked_for_in_parts() -> None:
+    """Over 4 MiB, over the transport's limit, or refused by code: halves, then that user alone."""
+    filler = [{"x": "x" * 1000}] * 5000
+    for failure in ("body", "transport", "refusal"):
+
+        def answer(request: HttpRequest, failure: str = failure) -> HttpResponse:
+            wanted = json.loads(request.body or b"{}")["identities"]
+            found: list[Any] = [card(user_id) for user_id in wanted if user_id != "bob"]
+            if "bob" in wanted:
+                if failure == "transport":
+                    raise ResponseTooLargeError("too large")
+                if failure == "refusal":
+                    return HttpResponse(400, {}, b'{"code":40044,"message":"ask for fewer"}')
+                found += filler
+            return HttpResponse(200, {}, json.dumps(found).encode())
+
+        served, _ = directory(answer)
+        found = served.look_up(["alice", "bob", "carol"])
+        assert isinstance(found["bob"], MalformedCardError)
+        assert str(MAX_ANSWER_BYTES) in str(found["bob"])
+        assert all(isinstance(found[user_id], CardChain) for user_id in ("alice", "carol"))
+
+
+def test_other_refusals_are_everybodys_matter() -> None:
+    """A refusal that is not about the size is raised, and asked for once."""
+    refusing, transport = directory(lambda _: HttpResponse(400, {}, b'{"code":40033}'))
+    with pytest.raises(DirectoryRefusedError):
+        refusing.look_up(["alice", "bob"])
+    assert len(transport.requests) == 1
+
+
+def test_crossing_predecessors_concern_nobody_else() -> None:
+    """A card that names another user's card as its predecessor changes nothing for that user."""
+    alice, bob = card("alice"), card("bob")
+    served, _ = serving(
+        {
+            "alice": [alice, card("alice", previous=id_of(bob))],
+            "bob": [bob, card("bob", previous=id_of(alice))],
+            "carol": [card("carol")],
+        }
+    )
+    found = served.look_up(["alice", "bob", "carol"])
+    assert isinstance(found["alice"], MultipleCardsError)
+    assert isinstance(found["bob"], MultipleCardsError)
+    assert isinstance(found["carol"], CardChain)
+    honest, _ = serving({"alice": [alice], "bob": [card("bob", previous=id_of(alice))]})
+    assert all(isinstance(one, CardChain) for one in honest.look_up(["alice", "bob"]).values())
+
+
+def test_what_is_raised_is_not_the_caches_own() -> None:
+    """Each caller gets an error of its own, which holds no other caller's frames."""
+    served, transport = serving({"bob": [card("bob"), card("bob")]})
+    raised = []
+    for _ in range(3):
+        with pytest.raises(MultipleCardsError) as caught:
+            served.get_chains(["bob"])
+        raised.append(caught.value)
+    assert len({id(error) for error in raised}) == 3
+    assert all(error.hint and "unregister()" in error.hint for error in raised)
+    assert len(transport.requests) == 1
+
+
+def test_failures_are_forgotten_soon_and_on_demand() -> None:
+    """A user's repair is seen after seconds, at once with force, and a vanished user at once."""
+    now = [0.0]
+    cards: dict[str, list[Any]] = {"bob": [5], "carol": [card("carol")]}
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        wanted = json.loads(request.body or b"{}")["identities"]
+        found = [raw for user_id in wanted for raw in cards.get(user_id, [])]
+        return HttpResponse(200, {}, json.dumps(found).encode())
+
+    client = directory(answer)[0].client
+    cached = CachingDirectory(client, clock=lambda: now[0])
+    assert isinstance(cached.look_up(["bob"])["bob"], CardError)
+    cards["bob"] = [card("bob")]
+    now[0] = FAILURE_SECONDS
+    assert isinstance(cached.look_up(["bob"])["bob"], CardError)
+    now[0] += 0.1
+    assert isinstance(cached.look_up(["bob"])["bob"], CardChain)
+    cards["bob"] = [5]
+    assert isinstance(cached.look_up(["bob"], force=True)["bob"], CardError)
+    cards["bob"] = [card("bob")]
+    assert isinstance(cached.look_up(["bob"], force=True)["bob"], CardChain)
+    assert set(cached.look_up(["carol"])) == {"carol"}
+    cards["carol"] = []
+    assert set(cached.look_up(["carol"])) == {"carol"}
+    assert cached.look_up(["carol"], force=True) == {}
+    assert cached.look_up(["carol"]) == {}
+
+
+def test_a_shelf_counts_users_and_bytes() -> None:
+    """The least recently used leave first, by number or by size; what is larger is not kept."""
+    shelf: Shelf[str] = Shelf(3, 100)
+    for name in ("a", "b", "c"):
+        shelf.put(name, name, 30)
+    assert shelf.find("a") == "a"
+    shelf.put("d", "d", 30)
+    assert [shelf.find(name) for name in "abcd"] == ["a", None, "c", "d"]
+    shelf.put("c", "again", 50)
+    assert [shelf.find(name) for name in "acd"] == [None, "again", "d"]
+    shelf.drop("d")
+    shelf.drop("d")
+    shelf.put("e", "e", 50)
+    assert [shelf.find(name) for name in "ce"] == ["again", "e"]
+    shelf.put("f", "f", 101)
+    assert [shelf.find(name) for name in "cef"] == ["again", "e", None]
+    shelf.put("c", "c", 101)
+    assert [shelf.find(name) for name in "ce"] == [None, "e"]
+
+
+def test_the_cache_counts_what_cards_hold() -> None:
+    """A chain's size is that of its texts, so that heavy chains leave the cache."""
+    raw = card("bob")
+    chain = answering(raw).get_chains(["bob"])["bob"]
+    texts = [raw["content_snapshot"], *(item["signature"] for item in raw["signatures"])]
+    assert chain.size_bytes == sum(map(len, texts))

@@ -38,6 +38,7 @@ ARGUMENTS: dict[str, Any] = {
     "size_bytes": 2,
     "limit_bytes": 1,
     "overwritten": False,
+    "reasons": {"u1": errors.NotRegisteredError(["u1"])},
 }
 
 
