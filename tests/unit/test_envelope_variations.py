@@ -118,6 +118,16 @@ def test_unknown_algorithms_of_a_stanza() -> None:
             unwrap(stanza._replace(envelope=changed), BOB)
 
 
+AES192_GCM = der.ObjectIdentifier("2.16.840.1.101.3.4.1.26")
+
+
+def test_an_unknown_cipher_is_not_read_as_a_known_one() -> None:
+    """A key that AES-256-GCM would open is malformed where the stanza names another cipher."""
+    assert unwrap(_stanza(cipher=asn1.AES256_GCM), BOB) == CONTENT_KEY
+    with pytest.raises(MalformedEnvelopeError, match="unknown cipher"):
+        unwrap(_stanza(cipher=AES192_GCM), BOB)
+
+
 @pytest.mark.parametrize("length", [0, 16, 31, 33, 64])
 def test_content_keys_of_another_length(length: int) -> None:
     """A stanza that holds anything but 32 bytes holds no content key, under either cipher."""

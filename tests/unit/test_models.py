@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import TypeVar
 
 import pytest
 
@@ -25,6 +26,7 @@ from encrypted_parse.errors import (
     EncryptedQueryError,
     InvalidQueryError,
     InvalidValueError,
+    MalformedResponseError,
     MissingValueError,
     ModelDefinitionError,
     NotPicklableError,
@@ -32,8 +34,12 @@ from encrypted_parse.errors import (
     RecipientRuleError,
 )
 from encrypted_parse.models import Query, RoleMembers, drafts
+from encrypted_parse.models.model import lock
 
+M = TypeVar("M", bound=Model)
 KEY = PrivateKey.generate()
+CREATED = {"objectId": "o1", "createdAt": "2026-11-23T12:00:00.000Z"}
+UPDATED = {"updatedAt": "2026-11-23T12:00:01.000Z"}
 
 
 class Note(Model):
@@ -44,6 +50,13 @@ class Note(Model):
     title: str = field(column="heading", default="untitled")
     body: str = encrypted(to=users("reader_id"), author="owner_id")
     secret: int | None = encrypted(to=only_me(), default=None)
+
+
+class Remark(Model):
+    """A model whose plain field nothing depends on."""
+
+    text: str | None = None
+    body: str = encrypted(to=only_me())
 
 
 def note(**changes: object) -> Note:
@@ -83,7 +96,7 @@ def test_a_draft_holds_changes_only() -> None:
         frozenset({"me", "you"}): {"body": b"text"},
         frozenset({"me"}): {"secret": b"7"},
     }
-    drafts.commit(first, {"objectId": "o1", "createdAt": "2026-11-23T12:00:00.000Z"})
+    drafts.commit(first, CREATED)
     assert drafts.draft(instance, "me").is_empty
     instance.title = "new"
     assert drafts.draft(instance, "me").plain == {"heading": "new"}
@@ -91,6 +104,89 @@ def test_a_draft_holds_changes_only() -> None:
     assert drafts.draft(instance, "me").sealed == {frozenset({"me", "third"}): {"body": b"text"}}
     instance.secret = None
     assert drafts.draft(instance, "me").plain["secret"] == {"__op": "Delete"}
+
+
+def saved(instance: M) -> M:
+    """Return *instance* as the server has taken it."""
+    drafts.commit(drafts.draft(instance, "me"), CREATED)
+    return instance
+
+
+def test_none_clears_a_plain_field() -> None:
+    """None deletes a stored value, once; where nothing is stored, nothing is sent."""
+    instance = saved(Remark(text="kept", body="b"))
+    instance.text = None
+    change = drafts.draft(instance, "me")
+    assert change.plain == {"text": {"__op": "Delete"}}
+    drafts.commit(change, UPDATED)
+    assert drafts.draft(instance, "me").is_empty
+    instance.text = None
+    assert drafts.draft(instance, "me").is_empty
+    instance.text = "again"
+    assert drafts.draft(instance, "me").plain == {"text": "again"}
+    assert "text" not in drafts.draft(Remark(text=None, body="b"), "me").plain
+
+
+def test_none_replaces_a_locked_plain_value() -> None:
+    """A plain value that could not be read is deleted by None, after an explicit call."""
+    instance = saved(Remark(body="b"))
+    lock(instance, "text", InvalidValueError("not a string"))
+    assert drafts.draft(instance, "me").is_empty
+    instance.overwrite_locked("text")
+    instance.text = None
+    change = drafts.draft(instance, "me")
+    assert change.plain == {"text": {"__op": "Delete"}}
+    drafts.commit(change, UPDATED)
+    assert not instance.locked
+    assert drafts.draft(instance, "me").is_empty
+
+
+def test_what_was_not_fetched_is_fetched_once_it_is_saved() -> None:
+    """A value that was assigned and saved counts as known, and is then looked after like others."""
+    instance = saved(note())
+    state = instance._state
+    state.deferred = frozenset({"body", "secret"})
+    for name in state.deferred:
+        instance.__dict__.pop(name, None)
+        state.stored.pop(name, None)
+    instance.body = "new"
+    drafts.commit(drafts.draft(instance, "me"), UPDATED)
+    assert state.deferred == {"secret"}
+
+
+BAD_ANSWERS = {
+    "nothing": {},
+    "no id": {"createdAt": "2026-11-23T12:00:00.000Z"},
+    "no date": {"objectId": "o1"},
+    "a number for an id": {"objectId": 5, "createdAt": "2026-11-23T12:00:00.000Z"},
+    "a list for an id": {"objectId": ["o1"], "createdAt": "2026-11-23T12:00:00.000Z"},
+    "an empty id": {"objectId": "", "createdAt": "2026-11-23T12:00:00.000Z"},
+    "an id that is a path": {"objectId": "..", "createdAt": "2026-11-23T12:00:00.000Z"},
+    "no id, but null": {"objectId": None, "createdAt": "2026-11-23T12:00:00.000Z"},
+    "a bad date": {"objectId": "o1", "createdAt": "yesterday", "updatedAt": "yesterday"},
+    "a number for a date": {"objectId": "o1", "createdAt": 5, "updatedAt": 5},
+    "a nested date": {"objectId": "o1", "createdAt": {"iso": []}, "updatedAt": {"iso": []}},
+    "null for a date": {"objectId": "o1", "createdAt": None, "updatedAt": None},
+}
+
+
+@pytest.mark.parametrize("answer", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
+def test_a_malformed_answer_to_a_save(answer: dict[str, object]) -> None:
+    """It is an error of ours, and the object is as unsaved as before, new or not."""
+    created = note()
+    with pytest.raises(MalformedResponseError):
+        drafts.commit(drafts.draft(created, "me"), answer)
+    assert created.is_new
+    assert created.created_at is None
+    assert not created._state.stored
+    changed = saved(note(body="old"))
+    before = changed.updated_at
+    changed.body = "new"
+    with pytest.raises(MalformedResponseError):
+        drafts.commit(drafts.draft(changed, "me"), answer)
+    assert changed.updated_at == before
+    assert changed._state.stored["body"] == b"old"
+    assert drafts.draft(changed, "me").names == {"body"}
 
 
 def test_the_default_acl_is_the_author_alone() -> None:
