@@ -77,7 +77,7 @@ bench: $(STAMP)  ## print this machine's figures
 vectors: $(STAMP)  ## run a file of test vectors: make vectors FILE=path
 	@$(BIN)/python tests/vectors/run.py $(if $(FILE),'$(FILE)')
 
-fuzz: $(STAMP)  ## feed mutated input to the parsers for 60 s (SECONDS=n for longer)
+fuzz: $(STAMP)  ## feed mutated input to every parser for 60 s (SECONDS=n for longer)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --group fuzz
 	@$(BIN)/python tests/fuzz/fuzz.py $(or $(SECONDS),60)
 
