@@ -707,6 +707,17 @@ def test_body_shorter_than_a_tag(read: Read, length: int) -> None:
         read(header + body[:length])
 
 
+def test_body_that_is_cut_off(read: Read) -> None:
+    """An envelope that ends before its body does says so, wherever it ends."""
+    envelope = _write(b"x" * 400)
+    header, body, _ = split(envelope)
+    for length in (0, 1, len(body) - 17, len(body) - 16, len(body) - 1):
+        with pytest.raises(TamperedEnvelopeError, match="cut off"):
+            read(header + body[:length])
+    with pytest.raises(TamperedEnvelopeError, match="authentication"):
+        read(header + body)  # the footer is missing
+
+
 # --- 10: not key-committing -----------------------------------------------------------------
 
 

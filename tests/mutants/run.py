@@ -57,6 +57,8 @@ def try_module(module: str) -> Tried:
     os.chdir(_copy())
     # A process for each file: most mutants are dead after the first, and the rest costs imports.
     command = shlex.join(["sh", "-c", " && ".join(map(PYTEST.__add__, plan.modules()[module]))])
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # Hypothesis' takes longer than the tests
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # Cosmic Ray sets it for what runs a mutant
     sound = subprocess.run(shlex.split(command), capture_output=True, check=False, text=True)
     if sound.returncode != 0:
         raise RuntimeError(f"the tests of {module} fail as it is:\n{sound.stdout[-3000:]}")

@@ -35,6 +35,7 @@ def _stanza(  # noqa: PLR0913 - one keyword per variation
     wrong_length: int = 0,
     content_key: bytes = CONTENT_KEY,
     version: int = 0,
+    nonce: bytes | None = None,
 ) -> Stanza:
     """Wrap the content key for bob as a peer might, written out independently of our writer."""
     ephemeral = PrivateKey.generate()
@@ -44,10 +45,12 @@ def _stanza(  # noqa: PLR0913 - one keyword per variation
         asn1.DIGESTS[kdf_digest],
         first_counter=1 if kdf == asn1.KDF2 else 0,
     )
-    nonce = bytes(16 if cipher == asn1.AES256_CBC else 12)
+    if nonce is None:
+        nonce = bytes(16 if cipher == asn1.AES256_CBC else 12)
     if cipher == asn1.AES256_CBC:
         fill = 16 - len(content_key) % 16
-        sealed = p.cbc_encrypt_blocks(okm[:32], nonce, content_key + bytes([fill]) * fill)
+        padded = content_key + bytes([fill]) * fill
+        sealed = p.cbc_encrypt_blocks(okm[:32], nonce[:16].ljust(16, b"\0"), padded)
     else:
         sealed = p.gcm_encrypt(okm[:32], nonce, content_key)
     parameters: object = nonce
@@ -126,6 +129,20 @@ def test_an_unknown_cipher_is_not_read_as_a_known_one() -> None:
     assert unwrap(_stanza(cipher=asn1.AES256_GCM), BOB) == CONTENT_KEY
     with pytest.raises(MalformedEnvelopeError, match="unknown cipher"):
         unwrap(_stanza(cipher=AES192_GCM), BOB)
+
+
+@pytest.mark.parametrize("length", [8, 11, 13, 16])
+def test_gcm_nonces_of_another_length(length: int) -> None:
+    """A GCM nonce has 12 bytes, though the cipher itself takes others."""
+    with pytest.raises(MalformedEnvelopeError, match="not a key envelope"):
+        unwrap(_stanza(cipher=asn1.AES256_GCM, nonce=bytes(length)), BOB)
+
+
+@pytest.mark.parametrize("length", [0, 12, 15, 17, 32])
+def test_cbc_vectors_of_another_length(length: int) -> None:
+    """An initialisation vector of CBC has 16 bytes."""
+    with pytest.raises(MalformedEnvelopeError, match="not a key envelope"):
+        unwrap(_stanza(nonce=bytes(length)), BOB)
 
 
 @pytest.mark.parametrize("length", [0, 16, 31, 33, 64])
