@@ -11,19 +11,23 @@ import pytest
 from encrypted_parse import (
     ACL,
     Model,
+    Relation,
     acl_readers,
     computed,
     encrypted,
     field,
     only_me,
+    relation,
     role,
     users,
+    version,
 )
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.envelope import sign_and_encrypt, to_text
 from encrypted_parse.errors import (
     DoubleEncryptionError,
     EncryptedQueryError,
+    FieldLockedError,
     InvalidQueryError,
     InvalidValueError,
     MalformedResponseError,
@@ -57,6 +61,16 @@ class Remark(Model):
 
     text: str | None = None
     body: str = encrypted(to=only_me())
+
+
+class Tagged(Model):
+    """A model with everything that is not sent like a value."""
+
+    owner_id: str
+    title: str = "untitled"
+    revision: int = version()
+    friends: Relation[Remark] = relation()
+    body: str | None = encrypted(to=acl_readers(), author="owner_id", default=None)
 
 
 def note(**changes: object) -> Note:
@@ -152,6 +166,116 @@ def test_what_was_not_fetched_is_fetched_once_it_is_saved() -> None:
     instance.body = "new"
     drafts.commit(drafts.draft(instance, "me"), UPDATED)
     assert state.deferred == {"secret"}
+
+
+def _unfetched(instance: M, *names: str) -> M:
+    """Return *instance* as a query that left out *names* gives it."""
+    state = instance._state
+    state.deferred = frozenset(names)
+    for name in names:
+        instance.__dict__.pop(name, None)
+        state.stored.pop(name, None)
+    return instance
+
+
+def test_a_value_that_was_not_fetched_cannot_change_its_readers() -> None:
+    """Other readers need the value; anything else is saved without it."""
+    instance = _unfetched(saved(note()), "body")
+    instance.title = "new"
+    assert drafts.draft(instance, "me").plain == {"heading": "new"}
+    instance.reader_id = "third"
+    with pytest.raises(FieldLockedError, match="not fetched"):
+        drafts.draft(instance, "me")
+    kept = drafts.draft(instance, "me", keep=True)
+    assert kept.plain == {"heading": "new", "readerId": "third"}
+    assert not kept.sealed
+    fetched = _unfetched(saved(Tagged(owner_id="me", body="b")), "body")
+    fetched.acl.allow_read("you")
+    with pytest.raises(FieldLockedError, match="not fetched"):
+        drafts.draft(fetched, "me")
+
+
+def test_a_cleared_encrypted_value_is_cleared_once() -> None:
+    """What was deleted is not deleted again."""
+    instance = saved(note(secret=7))
+    instance.secret = None
+    change = drafts.draft(instance, "me")
+    assert change.plain == {"secret": {"__op": "Delete"}}
+    drafts.commit(change, UPDATED)
+    assert drafts.draft(instance, "me").is_empty
+
+
+def test_a_locked_value_that_was_given_up_is_written() -> None:
+    """After overwrite_locked the new value is encrypted, and the field is open again."""
+    instance = saved(note())
+    lock(instance, "body", InvalidValueError("not for us"))
+    instance._state.stored.pop("body")
+    instance.overwrite_locked("body")
+    instance.body = "new"
+    change = drafts.draft(instance, "me")
+    assert change.sealed == {frozenset({"me", "you"}): {"body": b"new"}}
+    drafts.commit(change, UPDATED)
+    assert not instance.locked
+
+
+def test_readers_are_remembered_as_they_were_saved() -> None:
+    """Whoever was taken out and comes back is encrypted for again."""
+    instance = saved(note())
+    instance.reader_id = "third"
+    drafts.draft(instance, "me")  # a draft that was looked at, and not sent
+    drafts.commit(drafts.draft(instance, "me"), UPDATED)
+    instance.reader_id = "you"
+    assert drafts.draft(instance, "me").sealed == {frozenset({"me", "you"}): {"body": b"text"}}
+
+
+def test_a_row_that_does_not_tell_its_readers_is_left_alone() -> None:
+    """Where the stored row has no answer, a change of something else asks for none."""
+    instance = saved(Tagged(owner_id="me", body="b"))
+    instance._state.stored_acl = {"*": {"read": True}}
+    instance._state.acl = ACL(public_read=True)
+    instance._state.recipients = {}
+    instance.title = "new"
+    change = drafts.draft(instance, "me")
+    assert change.plain == {"title": "new", "revision": {"__op": "Increment", "amount": 1}}
+    assert not change.sealed
+
+
+def test_keeping_readers_keeps_them() -> None:
+    """With `keep` a changed ACL is sent, and no value is encrypted again for it."""
+    instance = saved(Tagged(owner_id="me", body="b"))
+    instance.acl.allow_read("you")
+    assert not drafts.draft(instance, "me", keep=True).sealed
+    assert drafts.draft(instance, "me").names == {"body"}
+
+
+def test_a_version_counts_each_save_once() -> None:
+    """1 when it is new, one more for each save that sends something, and none for an empty one."""
+    instance = Tagged(owner_id="me", body="b")
+    first = drafts.draft(instance, "me")
+    assert first.plain["revision"] == 1
+    assert "friends" not in first.plain
+    drafts.commit(first, CREATED)
+    assert instance.revision == 1
+    unchanged = drafts.draft(instance, "me")
+    assert unchanged.is_empty
+    one_more = {"__op": "Increment", "amount": 1}
+    assert drafts.versioned(unchanged) == {"revision": one_more}
+    assert drafts.versioned(unchanged) == {"revision": one_more}
+    assert unchanged.stored["revision"] == 2
+    instance.title = "new"
+    change = drafts.draft(instance, "me")
+    assert change.plain == drafts.versioned(change) == {"title": "new", "revision": one_more}
+    drafts.commit(change, UPDATED)
+    assert instance.revision == 2
+    assert drafts.versioned(drafts.draft(saved(note()), "me")) == {}
+    blank = Tagged.blank()
+    blank._state.object_id = "o1"  # of a row that was made before the field was declared
+    blank.owner_id = "me"
+    late = drafts.draft(blank, "me")
+    assert late.stored["revision"] == 1
+    empty = drafts.Draft(blank, {}, {}, {}, {})
+    drafts.versioned(empty)
+    assert empty.stored["revision"] == 1
 
 
 BAD_ANSWERS = {
