@@ -3,14 +3,20 @@
 `make mutants MODULES='envelope/stanza.py models/drafts.py'` tries some modules, `JOBS=4` uses more
 processors. Faults are put into copies of the tree under build/mutants/, one at a time; a fault that
 the tests in plan.py do not notice is a survivor. docs/testing.md says what to do about one.
+
+What was killed is remembered until its module changes, or build/ is removed: a run that was stopped
+goes on, and the next run after a new test tries the survivors alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import hashlib
 import os
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -30,6 +36,7 @@ import plan
 import survivors
 
 FOLDER = plan.ROOT / "build" / "mutants"
+SESSIONS = FOLDER / "sessions"
 COPIED = ("cloud_code", "docs", "encrypted_parse", "tests", "pyproject.toml")
 LEFT_OUT = ("__pycache__", "node_modules", "*.sqlite")
 TIMES_SLOWER = 10  # a mutant that takes longer than that is in an endless loop
@@ -72,15 +79,13 @@ def try_module(module: str) -> Tried:
     )
     cosmic_ray.plugins.OPERATOR_PROVIDERS.clear()
     cosmic_ray.plugins.OPERATOR_PROVIDERS["chosen"] = operators.CHOSEN
-    session = Path(module.replace("/", "-")).with_suffix(".sqlite")
-    session.unlink(missing_ok=True)
-    database = WorkDB(str(session), WorkDB.Mode.create)
+    database = _session(module)
     try:
-        init([Path("encrypted_parse") / module], database, {})
         execute(database, config)
+        functions = {item.job_id: item.mutations[0].definition_name for item in database.work_items}
         found = frozenset(
-            survivors.Survivor.from_diff(module, item.mutations[0].definition_name, result.diff)
-            for item, (_, result) in _pairs(database)
+            survivors.Survivor.from_diff(module, functions[job_id], result.diff)
+            for job_id, result in database.results
             if not result.is_killed
         )
         return Tried(module, database.num_work_items, found, time.monotonic() - start)
@@ -88,9 +93,18 @@ def try_module(module: str) -> Tried:
         database.close()
 
 
-def _pairs(database: WorkDB):  # type: ignore[no-untyped-def]  # Cosmic Ray has no types
-    items = {item.job_id: item for item in database.work_items}
-    return [(items[job_id], (job_id, result)) for job_id, result in database.results]
+def _session(module: str) -> WorkDB:
+    """Return the mutants of *module* as it is, without a result for those that survived before."""
+    digest = hashlib.sha256((plan.PACKAGE / module).read_bytes()).hexdigest()[:16]
+    path = SESSIONS / f"{module.removesuffix('.py').replace('/', '-')}-{digest}.sqlite"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    database = WorkDB(str(path), WorkDB.Mode.create)
+    if not database.num_work_items:
+        init([Path("encrypted_parse") / module], database, {})
+    else:
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DELETE FROM work_results WHERE test_outcome != 'KILLED'")
+    return database
 
 
 def _copy() -> Path:
@@ -135,7 +149,8 @@ def main() -> int:
     modules = arguments.modules or list(plan.modules())
     listed = survivors.load()
     operators.check_examples()
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    for copy in FOLDER.glob("copy-*"):  # of an earlier run
+        shutil.rmtree(copy)
     modules.sort(key=lambda name: (plan.PACKAGE / name).stat().st_size, reverse=True)
     tried: list[Tried] = []
     with ProcessPoolExecutor(arguments.jobs) as pool:

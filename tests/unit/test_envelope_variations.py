@@ -175,6 +175,17 @@ def test_content_keys_of_another_length(length: int) -> None:
         unwrap(_stanza(cipher=asn1.AES256_GCM, content_key=bytes(length)), BOB)
 
 
+@pytest.mark.parametrize(("length", "unused_bits"), [(0, 0), (31, 0), (33, 0), (64, 0), (32, 1)])
+def test_ephemeral_points_of_another_length(length: int, unused_bits: int) -> None:
+    """A point has 256 bits."""
+    stanza = _stanza()
+    parsed = der.decode_der(asn1.KeyEnvelope, stanza.envelope)
+    parsed.ephemeral.point = der.BitString(bytes(length), unused_bits)
+    changed = stanza._replace(envelope=der.encode_der(parsed))
+    with pytest.raises(MalformedEnvelopeError):
+        unwrap(changed, BOB)
+
+
 def test_entries_of_other_kinds_are_skipped() -> None:
     """A recipient by password, or of a key type that we have not, stands in nobody's way."""
     envelope = sign_and_encrypt(b"x", signer=ALICE, recipients=[BOB.public_key], pad=False)

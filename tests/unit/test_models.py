@@ -25,6 +25,7 @@ from encrypted_parse import (
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.envelope import sign_and_encrypt, to_text
 from encrypted_parse.errors import (
+    AuthorMismatchError,
     DoubleEncryptionError,
     EncryptedQueryError,
     FieldLockedError,
@@ -216,6 +217,19 @@ def test_a_locked_value_that_was_given_up_is_written() -> None:
     assert change.sealed == {frozenset({"me", "you"}): {"body": b"new"}}
     drafts.commit(change, UPDATED)
     assert not instance.locked
+
+
+@pytest.mark.parametrize("author", ["you", ""])
+def test_nobody_signs_for_another(author: str) -> None:
+    """A field whose author is somebody else, or nobody, is not encrypted, new or changed."""
+    with pytest.raises(AuthorMismatchError):
+        drafts.draft(note(owner_id=author), "me")
+    instance = saved(note())
+    instance.owner_id = author
+    assert drafts.draft(instance, "me").names == frozenset()  # the value stays as it is
+    instance.body = "new"
+    with pytest.raises(AuthorMismatchError):
+        drafts.draft(instance, "me")
 
 
 def test_readers_are_remembered_as_they_were_saved() -> None:
