@@ -232,6 +232,22 @@ def test_nobody_signs_for_another(author: str) -> None:
         drafts.draft(instance, "me")
 
 
+def test_a_locked_value_cannot_change_its_readers() -> None:
+    """Who cannot open a value cannot give it to others; all else is saved beside it."""
+    instance = saved(note())
+    lock(instance, "body", InvalidValueError("not for us"))
+    instance.title = "new"
+    assert drafts.draft(instance, "me").plain == {"heading": "new"}
+    instance.reader_id = "third"
+    with pytest.raises(FieldLockedError, match="it is locked"):
+        drafts.draft(instance, "me")
+
+
+def test_a_draft_is_mute() -> None:
+    """What is about to be encrypted is in no repr."""
+    assert "canary" not in repr(drafts.draft(note(body="canary"), "me"))
+
+
 def test_readers_are_remembered_as_they_were_saved() -> None:
     """Whoever was taken out and comes back is encrypted for again."""
     instance = saved(note())
