@@ -4,7 +4,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo chat test test-all lint bench vectors fuzz wheel pin clean
+.PHONY: help demo chat test test-all lint bench vectors fuzz mutants wheel pin clean
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -77,9 +77,13 @@ bench: $(STAMP)  ## print this machine's figures
 vectors: $(STAMP)  ## run a file of test vectors: make vectors FILE=path
 	@$(BIN)/python tests/vectors/run.py $(if $(FILE),'$(FILE)')
 
-fuzz: $(STAMP)  ## feed mutated input to the parsers for 60 s (SECONDS=n for longer)
+fuzz: $(STAMP)  ## feed mutated input to every parser for 60 s (SECONDS=n for longer)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --group fuzz
 	@$(BIN)/python tests/fuzz/fuzz.py $(or $(SECONDS),60)
+
+mutants: $(STAMP)  ## put faults into what security rests on (MODULES='envelope/stanza.py' for some)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --group mutants
+	@$(BIN)/python tests/mutants/run.py $(if $(JOBS),--jobs $(JOBS)) $(MODULES)
 
 wheel: $(STAMP)  ## build the wheel into dist/
 	@echo 'wheel: hatchling'

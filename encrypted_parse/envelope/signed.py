@@ -29,6 +29,7 @@ from encrypted_parse.errors import (
     TamperedEnvelopeError,
 )
 
+MAX_FOOTER_BYTES = 64 * 1024  # bounds work on hostile input; one signer takes 113
 _SCHEDULE_BYTES = 2 * (p.AES_KEY_BYTES + p.GCM_NONCE_BYTES)
 
 
@@ -204,8 +205,10 @@ class KeySchedule:
         """Return the footer's DER.
 
         Raises:
-            TamperedEnvelopeError: Its tag does not hold.
+            TamperedEnvelopeError: Its tag does not hold, or it is longer than 64 KiB.
         """
+        if len(sealed) > MAX_FOOTER_BYTES:
+            raise TamperedEnvelopeError("the footer is too long")
         return p.gcm_decrypt(self.footer_key, self.footer_nonce, sealed)
 
 

@@ -26,6 +26,7 @@ from encrypted_parse.models.rows import acl_to_save, context_of, encrypted_field
 from encrypted_parse.models.rules import Recipient, user_id_of
 from encrypted_parse.models.sealer import Sealer
 from encrypted_parse.models.values import Relation
+from encrypted_parse.parse.names import quote_object_id
 from encrypted_parse.parse.types import date_from_json
 
 _DELETE = {"__op": "Delete"}
@@ -219,8 +220,11 @@ def commit(result: Draft, answer: Mapping[str, Any]) -> None:
     ):
         if state.object_id is None:
             object_id, created = answer["objectId"], date_from_json(answer["createdAt"])
+            if not isinstance(object_id, str):
+                raise InvalidValueError("object id")
+            quote_object_id(object_id)  # what cannot be asked for again is no object's
             state.object_id, state.created_at, state.updated_at = object_id, created, created
-        elif "updatedAt" in answer:
+        else:
             state.updated_at = date_from_json(answer["updatedAt"])
     state.stored = result.stored
     state.recipients = result.recipients

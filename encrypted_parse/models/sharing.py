@@ -27,7 +27,7 @@ from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import BatchReport
 from encrypted_parse.models.query import Query
 from encrypted_parse.models.reseal import NoCheckpoint, ResealCheckpoint
-from encrypted_parse.models.rules import user_id_of
+from encrypted_parse.models.rules import only_me, user_id_of
 from encrypted_parse.models.sealer import Sealer
 from encrypted_parse.models.values import Pointer
 from encrypted_parse.models.versions import update_if_current
@@ -80,8 +80,8 @@ class Sharing:
         body: dict[str, Any] = {}
         for declared, encryption in rows.encrypted_fields(fresh):
             text = row.get(declared.column)
-            if text is None or encryption.author is None:
-                continue  # without an author to expect, nobody else could read it
+            if text is None or encryption.to == only_me():
+                continue  # it stays with its author
             if declared.name in fresh.locked:
                 getattr(fresh, declared.name)  # raises, and says why it is locked
             author = rows.author_of(fresh, encryption, self._sealer.user_id)

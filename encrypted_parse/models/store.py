@@ -13,6 +13,7 @@ from encrypted_parse.errors import (
     DuplicateRequestError,
     EncryptedParseError,
     InvalidValueError,
+    MalformedResponseError,
     OutcomeUnknownError,
     TransactionNotPossibleError,
 )
@@ -149,10 +150,19 @@ class ObjectStore:
                 outcomes[index] = SaveOutcome(draft.instance, None)
         results = self._parse.batch(operations_of_the_rest())
         for index, result in zip(sent, results, strict=True):
-            if result.error is None:
-                self._commit(planned[index], result.success or {})
-            outcomes[index] = SaveOutcome(planned[index].instance, result.error)
+            error = result.error or self._find_fault(planned[index], result.success or {})
+            outcomes[index] = SaveOutcome(planned[index].instance, error)
         return outcomes
+
+    def _find_fault(
+        self, draft: drafts.Draft, answer: Mapping[str, Any]
+    ) -> MalformedResponseError | None:
+        """Commit a draft, or return what is wrong with the answer to it, which hides no other."""
+        try:
+            self._commit(draft, answer)
+        except MalformedResponseError as error:
+            return error
+        return None
 
     def _sealed_ahead(
         self, planned: Mapping[int, drafts.Draft]

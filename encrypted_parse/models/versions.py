@@ -61,7 +61,7 @@ def update_if_current(
     for attempt in range(ATTEMPTS):
         row = fetch()
         if row.get(counted.column, 0) != replaced:
-            return {"updatedAt": row["updatedAt"], counted.column: replaced + 1}
+            return {"updatedAt": row.get("updatedAt"), counted.column: replaced + 1}
         request_id = f"{class_name}:{object_id}:v{replaced}:{attempt}"
         try:
             answer = parse.update(class_name, object_id, body, request_id=request_id)

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+from collections.abc import Callable
 
 import pytest
+from forgery import stanzas_of, swap_stanzas
 
 from encrypted_parse.crypto import KeyType, PrivateKey, der
 from encrypted_parse.crypto import primitives as p
-from encrypted_parse.envelope import asn1, decrypt_and_verify, sign, sign_and_encrypt, verify
+from encrypted_parse.envelope import (
+    add_recipients,
+    asn1,
+    decrypt,
+    decrypt_and_verify,
+    encrypt,
+    sign,
+    sign_and_encrypt,
+    sign_then_encrypt,
+    sign_then_encrypt_detached,
+    verify,
+)
 from encrypted_parse.envelope.header import Header
 from encrypted_parse.envelope.recipient import open_stanza
 from encrypted_parse.envelope.signed import KeySchedule, body_associated_data
 from encrypted_parse.envelope.stanza import Stanza, unwrap
-from encrypted_parse.errors import MalformedEnvelopeError, SignatureError, TamperedEnvelopeError
+from encrypted_parse.errors import (
+    MalformedEnvelopeError,
+    PlaintextTooLongError,
+    SignatureError,
+    TamperedEnvelopeError,
+)
+from encrypted_parse.streams import decrypt_file
 
 ALICE, BOB = PrivateKey.generate(), PrivateKey.generate()
 CONTENT_KEY = bytes(range(32))
@@ -35,6 +55,7 @@ def _stanza(  # noqa: PLR0913 - one keyword per variation
     wrong_length: int = 0,
     content_key: bytes = CONTENT_KEY,
     version: int = 0,
+    nonce: bytes | None = None,
 ) -> Stanza:
     """Wrap the content key for bob as a peer might, written out independently of our writer."""
     ephemeral = PrivateKey.generate()
@@ -44,10 +65,12 @@ def _stanza(  # noqa: PLR0913 - one keyword per variation
         asn1.DIGESTS[kdf_digest],
         first_counter=1 if kdf == asn1.KDF2 else 0,
     )
-    nonce = bytes(16 if cipher == asn1.AES256_CBC else 12)
+    if nonce is None:
+        nonce = bytes(16 if cipher == asn1.AES256_CBC else 12)
     if cipher == asn1.AES256_CBC:
         fill = 16 - len(content_key) % 16
-        sealed = p.cbc_encrypt_blocks(okm[:32], nonce, content_key + bytes([fill]) * fill)
+        padded = content_key + bytes([fill]) * fill
+        sealed = p.cbc_encrypt_blocks(okm[:32], nonce[:16].ljust(16, b"\0"), padded)
     else:
         sealed = p.gcm_encrypt(okm[:32], nonce, content_key)
     parameters: object = nonce
@@ -118,13 +141,134 @@ def test_unknown_algorithms_of_a_stanza() -> None:
             unwrap(stanza._replace(envelope=changed), BOB)
 
 
+AES192_GCM = der.ObjectIdentifier("2.16.840.1.101.3.4.1.26")
+
+
+def test_an_unknown_cipher_is_not_read_as_a_known_one() -> None:
+    """A key that AES-256-GCM would open is malformed where the stanza names another cipher."""
+    assert unwrap(_stanza(cipher=asn1.AES256_GCM), BOB) == CONTENT_KEY
+    with pytest.raises(MalformedEnvelopeError, match="unknown cipher"):
+        unwrap(_stanza(cipher=AES192_GCM), BOB)
+
+
+@pytest.mark.parametrize("length", [8, 11, 13, 16])
+def test_gcm_nonces_of_another_length(length: int) -> None:
+    """A GCM nonce has 12 bytes, though the cipher itself takes others."""
+    with pytest.raises(MalformedEnvelopeError, match="not a key envelope"):
+        unwrap(_stanza(cipher=asn1.AES256_GCM, nonce=bytes(length)), BOB)
+
+
+@pytest.mark.parametrize("length", [0, 12, 15, 17, 32])
+def test_cbc_vectors_of_another_length(length: int) -> None:
+    """An initialisation vector of CBC has 16 bytes."""
+    with pytest.raises(MalformedEnvelopeError, match="not a key envelope"):
+        unwrap(_stanza(nonce=bytes(length)), BOB)
+
+
 @pytest.mark.parametrize("length", [0, 16, 31, 33, 64])
 def test_content_keys_of_another_length(length: int) -> None:
     """A stanza that holds anything but 32 bytes holds no content key, under either cipher."""
-    for cipher in (asn1.AES256_CBC, asn1.AES256_GCM):
-        stanza = _stanza(cipher=cipher, content_key=bytes(length))
-        with pytest.raises((TamperedEnvelopeError, MalformedEnvelopeError)):
-            unwrap(stanza, BOB)
+    short_of_48 = MalformedEnvelopeError if length != 33 else TamperedEnvelopeError
+    with pytest.raises(short_of_48):
+        unwrap(_stanza(content_key=bytes(length)), BOB)
+    with pytest.raises(TamperedEnvelopeError, match="no content key"):
+        unwrap(_stanza(cipher=asn1.AES256_GCM, content_key=bytes(length)), BOB)
+
+
+@pytest.mark.parametrize(("length", "unused_bits"), [(0, 0), (31, 0), (33, 0), (64, 0), (32, 1)])
+def test_ephemeral_points_of_another_length(length: int, unused_bits: int) -> None:
+    """A point has 256 bits."""
+    stanza = _stanza()
+    parsed = der.decode_der(asn1.KeyEnvelope, stanza.envelope)
+    parsed.ephemeral.point = der.BitString(bytes(length), unused_bits)
+    changed = stanza._replace(envelope=der.encode_der(parsed))
+    with pytest.raises(MalformedEnvelopeError):
+        unwrap(changed, BOB)
+
+
+def test_entries_of_other_kinds_are_skipped() -> None:
+    """A recipient by password, or of a key type that we have not, stands in nobody's way."""
+    envelope = sign_and_encrypt(b"x", signer=ALICE, recipients=[BOB.public_key], pad=False)
+    [stanza] = stanzas_of(envelope)
+    by_password = bytes.fromhex("a303020100")
+    rsa = stanza.replace(BOB.public_key.key_id, bytes(8)).replace(
+        bytes.fromhex("06032b6570"), bytes.fromhex("06032b6571"), 1
+    )
+    for other in (by_password, rsa):
+        mixed = swap_stanzas(envelope, [other, stanza])
+        first, second = sorted((other, stanza))
+        for ordered in (mixed, mixed.replace(first + second, second + first)):
+            opened = decrypt_and_verify(ordered, identities=[BOB], signers=[ALICE.public_key])
+            assert opened == b"x"
+
+
+def test_what_is_written_says_so() -> None:
+    """The fields of what we write, read by the declared structures alone (sections 3 and 4)."""
+    envelope = sign_and_encrypt(b"x", signer=ALICE, recipients=[BOB.public_key])
+    [stanza] = stanzas_of(envelope)
+    info = der.decode_der(asn1.RecipientInfo, stanza)
+    assert info.version == 2
+    assert info.recipient_id == BOB.public_key.key_id
+    assert asn1.bare_algorithm(info.algorithm) == asn1.ED25519
+    wrapped = der.decode_der(asn1.KeyEnvelope, info.envelope)
+    assert wrapped.version == 0
+    assert wrapped.ephemeral.algorithm.algorithm == asn1.ED25519
+    assert (wrapped.kdf.algorithm, wrapped.kdf.digest.algorithm) == (asn1.KDF2, asn1.SHA384)
+    assert wrapped.mac.algorithm.algorithm == asn1.SHA384
+    assert wrapped.key.cipher.algorithm == asn1.AES256_CBC
+    header = Header.from_bytes(envelope).info
+    assert header.version == 3
+    assert header.content_info.content.version == 2
+    assert (header.footer.version, header.footer.signed.version) == (0, 0)
+    assert header.kdf.algorithm == asn1.HKDF
+
+
+def test_keys_are_named_by_8_bytes() -> None:
+    """Every writer uses the identifiers that all of E3Kit's readers find, unless told otherwise."""
+    to = {"recipients": [BOB.public_key]}
+    shared = add_recipients(
+        sign_and_encrypt(b"x", signer=ALICE, **to),
+        identities=[BOB],
+        signers=[ALICE.public_key],
+        recipients=[ALICE.public_key],
+    )
+    for written in (
+        sign_and_encrypt(b"x", signer=ALICE, **to),
+        sign_then_encrypt(b"x", signer=ALICE, **to),
+        sign_then_encrypt_detached(b"x", signer=ALICE, **to).metadata,
+        encrypt(b"x", **to),
+        shared,
+    ):
+        names = Header.from_bytes(written).recipient_ids()
+        assert BOB.public_key.key_id in names
+        assert {len(name) for name in names} == {8}
+    names = Header.from_bytes(sign_and_encrypt(b"x", signer=ALICE, **to, long_ids=True))
+    assert names.recipient_ids() == (BOB.public_key.long_key_id,)
+
+
+@pytest.mark.parametrize("write", [sign_and_encrypt, sign_then_encrypt], ids=["signed", "old"])
+def test_what_is_too_long_for_one_call(
+    monkeypatch: pytest.MonkeyPatch, write: Callable[..., bytes]
+) -> None:
+    """The longest plaintext is written, one byte more is refused, with the way out."""
+    monkeypatch.setattr(p, "ONE_CALL_MAX_BYTES", 10)
+    assert write(bytes(10), signer=ALICE, recipients=[BOB.public_key])
+    with pytest.raises(PlaintextTooLongError) as caught:
+        write(bytes(11), signer=ALICE, recipients=[BOB.public_key])
+    assert "stream" in str(caught.value.hint)
+
+
+def test_a_footer_that_signs_nothing_is_no_message() -> None:
+    """Announced without a digest, a footer has no associated data: malformed for every verb."""
+    envelope = sign_and_encrypt(b"x", signer=ALICE, recipients=[BOB.public_key], pad=False)
+    header = Header.from_bytes(envelope)
+    info = header.info
+    info.footer = asn1.FooterInfo(version=0, data_size=1, signed=None)
+    changed = der.encode_der(info) + envelope[header.length :]
+    with pytest.raises(MalformedEnvelopeError, match="lacks a field"):
+        decrypt(changed, identities=[BOB])
+    with pytest.raises(MalformedEnvelopeError, match="lacks a field"):
+        decrypt_file(io.BytesIO(changed), io.BytesIO(), identities=[BOB])
 
 
 def test_a_stanza_for_another_type_of_key() -> None:

@@ -1,9 +1,12 @@
-"""What the fuzzer feeds: one input to every parser. Only our own errors may come out."""
+"""First target: bytes of the wire format, to every parser. Only our own errors may come out."""
 
 from __future__ import annotations
 
+import base64
 import io
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from encrypted_parse import envelope
 from encrypted_parse import virgil_crypto as vc
@@ -15,6 +18,23 @@ AUTHOR = vc.import_private_key("MC4CAQAwBQYDK2VwBCIEIPkMRUcMIPXBDIOWhCKyPofgi4GY
 READER = vc.import_private_key("MC4CAQAwBQYDK2VwBCIEIAt7q/1+noh3+Yf40OiDlZxcKzKpxZiurobJQFJ7eNRr")
 GROUP = vc.GroupSession([vc.GroupTicket(bytes(32), 0, bytes(range(32)))])
 SIGNERS = [AUTHOR.public_key]
+
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "e3kit-crypto.json"
+
+
+def seeds() -> Iterator[tuple[str, bytes]]:
+    """Yield name and bytes of each message, ticket, signature and key of the vectors."""
+    document = json.loads(VECTORS.read_text("utf-8"))
+    for name, key in document["keys"].items():
+        yield f"{name}-private", base64.b64decode(key["private_key"])
+        yield f"{name}-public", base64.b64decode(key["public_key"])
+    for vector in document["vectors"]:
+        for member in ("message", "metadata", "signature"):
+            if isinstance(vector.get(member), str):
+                yield f"{vector['name']}-{member}", base64.b64decode(vector[member])
+        for number, ticket in enumerate(vector.get("tickets", ())):
+            yield f"{vector['name']}-ticket-{number}", base64.b64decode(ticket)
 
 
 def one_input(data: bytes) -> None:
@@ -38,23 +58,31 @@ def _header(data: bytes) -> None:
 
 
 def _message(data: bytes) -> None:
-    """Read one-shot and as a stream: both open it to the same bytes, or neither does."""
+    """Read in one call, among many and as a stream: all give the same bytes, or none does."""
     outcomes: list[bytes | None] = []
     readers: list[Callable[[], bytes]] = [
         lambda: vc.decrypt(data, READER),
         lambda: _stream(data, signed=False),
         lambda: vc.decrypt_and_verify(data, READER, SIGNERS),
         lambda: _stream(data, signed=True),
+        lambda: _among_many(data),
     ]
     for read in readers:
         try:
             outcomes.append(read())
         except EncryptedParseError:
             outcomes.append(None)
-    anyhow, as_stream, verified, verified_stream = outcomes
+    anyhow, as_stream, verified, verified_stream, verified_among_many = outcomes
     assert anyhow == as_stream
-    assert verified == verified_stream
+    assert verified == verified_stream == verified_among_many
     assert verified is None or verified == anyhow
+
+
+def _among_many(data: bytes) -> bytes:
+    outcome, _ = envelope.decrypt_and_verify_all([data, b""], identities=[READER], signers=SIGNERS)
+    if isinstance(outcome, EncryptedParseError):
+        raise outcome
+    return outcome
 
 
 def _stream(data: bytes, *, signed: bool) -> bytes:
@@ -67,7 +95,20 @@ def _stream(data: bytes, *, signed: bool) -> bytes:
 
 
 def _old(data: bytes) -> None:
-    vc.decrypt_then_verify(data, READER, SIGNERS)
+    """The old form in one call and as a stream: the same bytes, or neither."""
+    outcomes: list[bytes | None] = []
+    for read in (lambda: vc.decrypt_then_verify(data, READER, SIGNERS), lambda: _old_stream(data)):
+        try:
+            outcomes.append(read())
+        except EncryptedParseError:
+            outcomes.append(None)
+    assert outcomes[0] == outcomes[1]
+
+
+def _old_stream(data: bytes) -> bytes:
+    target = io.BytesIO()
+    vc.decrypt_then_verify_file(io.BytesIO(data), target, identities=[READER], signers=SIGNERS)
+    return target.getvalue()
 
 
 def _container(data: bytes) -> None:
