@@ -11,6 +11,7 @@ import typer
 from encrypted_parse.cli.keys import fingerprint_of
 from encrypted_parse.cli.output import say, show
 from encrypted_parse.cli.session import JsonOption, PasswordFdOption, UserOption, log_in
+from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import NotRegisteredError
 
 UserIdArgument = Annotated[
@@ -84,6 +85,19 @@ def verify_user(
             "--accept", help="Use the key that is published now, without comparing numbers."
         ),
     ] = False,
+    former: Annotated[
+        bool,
+        typer.Option("--former", help="Show the user's former keys, which do not count any more."),
+    ] = False,
+    accept_former: Annotated[
+        str | None,
+        typer.Option(
+            "--accept-former",
+            metavar="FINGERPRINT",
+            help="Let what this former key signed be opened again: the user says it was theirs.",
+            show_default=False,
+        ),
+    ] = None,
     qr: Annotated[bool, typer.Option("--qr/--no-qr", help="Show the number as a QR code.")] = True,
     user: UserOption = None,
     password_fd: PasswordFdOption = None,
@@ -94,9 +108,15 @@ def verify_user(
     Both of you see the same 60 digits, unless somebody in between replaced a key. Compare them by
     voice or side by side, never over the app itself.
 
-    --accept takes over a changed key unseen: only where nobody could profit from lying.
+    --accept takes over a changed key unseen: only where nobody could profit from lying. Keys that
+    were only seen before stop counting then, and what they signed is locked; --former shows them.
     """
     e3kit = log_in(user, password_fd).e3kit
+    if accept_former is not None:
+        e3kit.accept_former_key(user_id, accept_former)
+    if former or accept_former is not None:
+        _show_former(e3kit, user_id, as_json=as_json)
+        return
     if accept:
         e3kit.accept_key(user_id)
         show({"user_id": user_id, "trust": e3kit.trust_of(user_id).value}, as_json=as_json)
@@ -117,3 +137,14 @@ def verify_user(
     facts["trust"] = e3kit.trust_of(user_id).value
     if as_json or compare is not None:
         show(facts, as_json=as_json)
+
+
+def _show_former(e3kit: E3Kit, user_id: str, *, as_json: bool) -> None:
+    keys = [
+        {"fingerprint": key.fingerprint, "safety_number": key.safety_number.digits}
+        for key in e3kit.former_keys(user_id)
+    ]
+    if as_json:
+        show({"user_id": user_id, "former_keys": keys}, as_json=True)
+        return
+    show({"user_id": user_id, "former_keys": [key["fingerprint"] for key in keys]}, as_json=False)

@@ -16,6 +16,7 @@ from attrs import field, frozen
 
 from encrypted_parse import envelope
 from encrypted_parse.crypto import PrivateKey, PublicKey
+from encrypted_parse.directory.links import sign_link
 from encrypted_parse.errors import (
     CardSignatureError,
     InvalidValueError,
@@ -27,7 +28,6 @@ from encrypted_parse.errors import (
 CARD_VERSION = "5.0"
 SELF_SIGNER = "self"
 SERVICE_SIGNER = "virgil"
-PREVIOUS_SIGNER = "previous"
 MAX_SNAPSHOT_BYTES = 64 * 1024  # bounds work on hostile input
 MAX_SIGNATURES = 8
 MAX_CREATED_AT = 253_402_300_799  # the last second of the year 9999
@@ -79,8 +79,8 @@ def new_card(
         key: What it publishes.
         created_at: By our clock.
         previous_card_id: The card that it replaces.
-        previous_key: That card's key; its signature under the name "previous" lets peers who
-            remember it follow without asking (ADR 5).
+        previous_key: That card's key; the link that both keys sign lets peers who remember it
+            follow without asking (ADR 11).
 
     Raises:
         InvalidValueError: *user_id* is not printable ASCII: other identities are misread by
@@ -95,16 +95,11 @@ def new_card(
     content["version"] = CARD_VERSION
     content["public_key"] = key.public_key.to_base64()
     snapshot = json.dumps(content, separators=(",", ":")).encode("ascii")
-    signers = {SELF_SIGNER: key}
+    own = {"signer": SELF_SIGNER, "signature": _encode(envelope.sign(snapshot, key))}
+    signatures = [own]
     if previous_key is not None and previous_card_id is not None:
-        signers[PREVIOUS_SIGNER] = previous_key
-    return {
-        "content_snapshot": _encode(snapshot),
-        "signatures": [
-            {"signer": signer, "signature": _encode(envelope.sign(snapshot, signing_key))}
-            for signer, signing_key in signers.items()
-        ],
-    }
+        signatures.append(sign_link(snapshot, key, previous_key))
+    return {"content_snapshot": _encode(snapshot), "signatures": signatures}
 
 
 def parse_card(raw: Any, *, service_key: PublicKey | None) -> Card:  # noqa: ANN401 - whatever the directory sent

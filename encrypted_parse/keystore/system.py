@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,6 +20,7 @@ from encrypted_parse.keystore.port import StoredKey
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
+_INDEX_NAME = "user ids"
 _UNSAFE = ("keyring.backends.fail", "keyring.backends.null", "keyrings.alt")
 
 
@@ -26,7 +28,8 @@ class KeyringKeystore:
     """Keeps keys in Keychain, Credential Locker, Secret Service or KWallet.
 
     A keyring knows no "replace if unchanged", so programs of this user take turns by a lock in
-    *lock_folder*. What was written is read again before it counts as kept.
+    *lock_folder*. What was written is read again before it counts as kept. A keyring lists no
+    entries, so one more names the users.
 
     Args:
         application_id: The Parse app; keys of several apps never mix.
@@ -49,6 +52,7 @@ class KeyringKeystore:
         self._backend = keyring.get_keyring() if backend is None else backend
         self._errors = KeyringError
         self._service = f"encrypted_parse:{application_id}"
+        self._index = f"encrypted_parse users:{application_id}"
         self._lock_folder = lock_folder / file_name(application_id)
         name = type(self._backend).__module__
         if name.startswith(_UNSAFE):
@@ -56,6 +60,11 @@ class KeyringKeystore:
                 f"the keyring {name} does not keep secrets",
                 hint="use FileKeystore with a passphrase, or install a real keyring",
             )
+
+    @property
+    def folder(self) -> Path:
+        """Where this app's files beside the keyring are."""
+        return self._lock_folder
 
     def find(self, user_id: str) -> StoredKey | None:
         """See `Keystore.find`."""
@@ -82,6 +91,7 @@ class KeyringKeystore:
             if present != replacing:
                 raise KeystoreConflictError(stored.user_id)
             try:
+                self._write_index({*self.user_ids(), stored.user_id})
                 text = records.to_bytes(stored).decode("ascii")
                 self._backend.set_password(self._service, stored.user_id, text)
             except self._errors as error:
@@ -89,12 +99,37 @@ class KeyringKeystore:
             if self.find(stored.user_id) != stored:
                 raise KeystoreError("the keyring did not keep what was written")
 
+    def user_ids(self) -> list[str]:
+        """See `Keystore.user_ids`. Users of releases that kept no list are not named.
+
+        Raises:
+            KeystoreError: The keyring cannot be read, or its list of users is none.
+        """
+        try:
+            text = self._backend.get_password(self._index, _INDEX_NAME)
+        except self._errors as error:
+            raise self._failed("read", error) from None
+        try:
+            users = json.loads(text or "[]")
+        except (ValueError, RecursionError):
+            users = None
+        if not isinstance(users, list) or not all(isinstance(user, str) for user in users):
+            raise KeystoreError(
+                "the keyring's list of users is none",
+                hint=f"delete its entry {self._index!r}, and save the keys again",
+            )
+        return sorted(users)
+
+    def _write_index(self, users: set[str]) -> None:
+        self._backend.set_password(self._index, _INDEX_NAME, json.dumps(sorted(users)))
+
     def delete(self, user_id: str) -> None:
         """See `Keystore.delete`."""
         with locked_folder(self._lock_folder):
             try:
                 if self._backend.get_password(self._service, user_id) is not None:
                     self._backend.delete_password(self._service, user_id)
+                self._write_index({*self.user_ids()} - {user_id})
             except self._errors as error:
                 raise self._failed("delete", error) from None
 

@@ -18,8 +18,12 @@ from encrypted_parse.crypto import PublicKey
 from encrypted_parse.errors import KeyFormatError, TrustStoreError
 from encrypted_parse.trust.pins import Pin, PinLevel, PinnedCard
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_SECONDS = 10.0
+_OLD_FORM = (
+    "it believed links that any signed text could be: move the file away, log in with"
+    " expect_user_id where several users share this machine, and compare safety numbers again"
+)
 _AT_ONCE = 500  # parameters of one statement; SQLite takes at least 999
 _SCHEMA = """
     CREATE TABLE pins (
@@ -61,20 +65,26 @@ class SqliteTrustStore:
                     found[user_id] = self._read(user_id, content)
         return found
 
-    def save(self, owner: str, pins: Iterable[Pin], *, replacing: Mapping[str, Pin]) -> None:
+    def save(
+        self, owner: str, pins: Iterable[Pin], *, replacing: Mapping[str, Pin]
+    ) -> frozenset[str]:
         """See `TrustStore.save`."""
+        lost = set()
         with self._opened() as database:
             for pin in pins:
                 before = replacing.get(pin.user_id)
                 row = (owner, pin.user_id, _write(pin))
                 if before is None:
-                    database.execute("INSERT OR IGNORE INTO pins VALUES (?, ?, ?)", row)
+                    done = database.execute("INSERT OR IGNORE INTO pins VALUES (?, ?, ?)", row)
                 else:
-                    database.execute(
+                    done = database.execute(
                         "UPDATE pins SET content = ?"
                         " WHERE owner = ? AND user_id = ? AND content = ?",
                         (row[2], owner, pin.user_id, _write(before)),
                     )
+                if done.rowcount != 1:
+                    lost.add(pin.user_id)
+        return frozenset(lost)
 
     def find_epoch(self, owner: str, initiator: str, group_id: str) -> int:
         """See `TrustStore.find_epoch`."""
@@ -87,7 +97,9 @@ class SqliteTrustStore:
         """See `TrustStore.save_epoch`."""
         with self._opened() as database:
             database.execute(
-                "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?)",
+                "INSERT INTO epochs VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (owner, initiator, group_id) DO UPDATE SET epoch ="
+                " CASE WHEN excluded.epoch < 0 THEN -1 ELSE max(epoch, excluded.epoch) END",
                 (owner, initiator, group_id, epoch),
             )
 
@@ -118,6 +130,13 @@ class SqliteTrustStore:
         with self._opened() as database:
             row = database.execute(query, (application_id, username)).fetchone()
         return None if row is None else str(row[0])
+
+    def find_usernames(self, application_id: str, user_id: str) -> frozenset[str]:
+        """See `TrustStore.find_usernames`."""
+        query = "SELECT username FROM logins WHERE application_id = ? AND user_id = ?"
+        with self._opened() as database:
+            rows = database.execute(query, (application_id, user_id)).fetchall()
+        return frozenset(str(row[0]) for row in rows)
 
     def save_login(
         self, application_id: str, username: str, user_id: str, *, replacing: str | None
@@ -178,20 +197,25 @@ class SqliteTrustStore:
             database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         elif version != SCHEMA_VERSION:
             raise TrustStoreError(
-                f"{self._path} was written by another version of this package",
-                hint="use the newest version",
+                f"{self._path} has the form {version} of remembered keys; "
+                f"this release reads the form {SCHEMA_VERSION}",
+                hint="use the release that wrote it" if version > SCHEMA_VERSION else _OLD_FORM,
             )
 
     def _read(self, user_id: str, content: str) -> Pin:
         try:
             fields = json.loads(content)
             cards = [
-                PinnedCard(str(card["card_id"]), PublicKey.from_base64(card["public_key"]))
+                PinnedCard(
+                    str(card["card_id"]),
+                    PublicKey.from_base64(card["public_key"]),
+                    PinLevel(card["level"]),
+                )
                 for card in fields["cards"]
             ]
             if not cards:
                 raise ValueError("no card")
-            return Pin(user_id, tuple(cards), PinLevel(fields["level"]))
+            return Pin(user_id, tuple(cards))
         except (ValueError, KeyError, TypeError, KeyFormatError) as error:
             raise TrustStoreError(
                 f"what {self._path} remembers of {user_id!r} is damaged",
@@ -204,6 +228,11 @@ class SqliteTrustStore:
 
 def _write(pin: Pin) -> str:
     cards = [
-        {"card_id": card.card_id, "public_key": card.public_key.to_base64()} for card in pin.cards
+        {
+            "card_id": card.card_id,
+            "public_key": card.public_key.to_base64(),
+            "level": card.level.value,
+        }
+        for card in pin.cards
     ]
-    return json.dumps({"level": pin.level.value, "cards": cards}, separators=(",", ":"))
+    return json.dumps({"cards": cards}, separators=(",", ":"))

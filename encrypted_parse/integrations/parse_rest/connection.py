@@ -42,6 +42,7 @@ class Connection:
         self.root = self.parse.app.server_url
         self._lock = threading.Lock()
         self._users: OrderedDict[str, UserClient] = OrderedDict()
+        self._confirmed: OrderedDict[str, str] = OrderedDict()
 
     def session_token(self) -> str | None:
         """Return the session of this thread or task; without one, parse_rest's own."""
@@ -58,10 +59,26 @@ class Connection:
             while len(self._users) > _MAX_USERS:
                 self._users.popitem(last=False)
 
+    def confirm(self, username: object, answer: Mapping[str, Any]) -> None:
+        """Take the answer to a log-in, so that its session is known to be that name's user.
+
+        Raises:
+            UnexpectedUserIdError: It is another user than the name's.
+        """
+        user_id, token = answer.get("objectId"), answer.get("sessionToken")
+        if isinstance(username, str) and isinstance(user_id, str) and isinstance(token, str):
+            self.client.confirm_log_in(username, user_id)
+            with self._lock:
+                self._confirmed[token] = user_id
+                while len(self._confirmed) > _MAX_USERS:
+                    self._confirmed.popitem(last=False)
+
     def user(self) -> UserClient:
         """Return the user of the present session.
 
         Raises:
+            UnexpectedUserIdError: No name was typed in for the session here, and keys of several
+                users are: use `log_in_as`.
             SessionExpiredError: Nobody is logged in, or no longer.
         """
         token = self.session_token()
@@ -73,7 +90,7 @@ class Connection:
         with self._lock:
             user = self._users.get(token)
         if user is None:
-            user = self.client.become(token)
+            user = self.client.become(token, expect_user_id=self._confirmed.get(token))
             self.remember(user)
         return user
 
@@ -215,7 +232,10 @@ def _execute(
         return _answer(lambda: parse.call("GET", path, params=_params(fields), headers=headers))
     content = json.dumps(to_parse(fields, True), allow_nan=False).encode()
     headers["Content-Type"] = "application/json"
-    return _answer(lambda: parse.call(http_verb, path, content=content, headers=headers))
+    answer = _answer(lambda: parse.call(http_verb, path, content=content, headers=headers))
+    if path == "login":
+        joined.confirm(fields.get("username"), answer)
+    return answer
 
 
 def _params(fields: Mapping[str, Any]) -> dict[str, str]:
