@@ -13,7 +13,7 @@ from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card
 from encrypted_parse.e3kit.groups import Group, GroupTrust
 from encrypted_parse.e3kit.people import PeopleVerbs
-from encrypted_parse.errors import MalformedGroupError, UntrustedKeyError
+from encrypted_parse.errors import MalformedGroupError
 from encrypted_parse.trust import TrustStore
 
 MAX_GROUPS = 1000
@@ -56,10 +56,8 @@ class GroupVerbs(PeopleVerbs):
             GroupNotFoundError: There is none, or we are no member.
             MalformedGroupError: A ticket is not *initiator*'s: the initiator has another key now,
                 or the service lies; or an epoch that was seen before is gone.
-            FormerKeyError: *initiator* is a card that does not count any more.
-            UntrustedKeyError: It is one that never did.
         """
-        group = self._group(group_id, initiator.user_id, self._initiator_keys(initiator))
+        group = self._group(group_id, initiator.user_id, [initiator.public_key])
         if made_anew:
             self._trust_store.save_epoch(self.user_id, group.initiator, group_id, -1)
         group.update()
@@ -105,32 +103,14 @@ class GroupVerbs(PeopleVerbs):
         return self.load_group(group_id, card).participants
 
     def _group(self, group_id: str, initiator: str, signers: Iterable[PublicKey]) -> Group:
+        keys = [*signers, *self.author_keys(initiator)]
         stored = self._stored()
-        if initiator == self.user_id:
-            keys = [*signers, *self._own_signers(stored)]
-        else:
-            keys = [*signers, *self._directory.steering_keys(initiator)]
         trust = GroupTrust(
             functools.partial(self._watch_epoch, initiator, group_id),
             functools.partial(self._sender_keys, stored),
             self._writable,
-            self._initiator_keys,
         )
         return Group(group_id, initiator, keys, stored, self._services.keyknox, trust)
-
-    def _initiator_keys(self, card: Card) -> list[PublicKey]:
-        """Return the key of *card*: whoever signs tickets decides under which key we write.
-
-        Raises:
-            FormerKeyError: It does not count any more.
-            UntrustedKeyError: Reading from it would be warned of; or it is not ours.
-        """
-        keys = self._sender_keys(self._stored(), card, None)
-        if card.user_id != self.user_id and card.public_key not in self._directory.steering_keys(
-            card.user_id
-        ):
-            raise UntrustedKeyError([card.user_id])
-        return keys
 
     @property
     def _trust_store(self) -> TrustStore:

@@ -52,8 +52,6 @@ class GroupTrust:
         watch_epoch: Called with the newest epoch; raises if a newer one was seen before.
         sender_keys: The one key that counts for a sender's card at a moment.
         require_writable: Raises `UntrustedKeyError` for cards that are not trusted.
-        initiator_keys: The key of an initiator's card, as one that may sign tickets; raises for
-            cards whose keys must not decide under which key we encrypt.
     """
 
     watch_epoch: Callable[[int], None] = lambda _: None
@@ -61,7 +59,6 @@ class GroupTrust:
         card.public_key
     ]
     require_writable: Callable[[Iterable[Card]], object] = lambda _: None
-    initiator_keys: Callable[[Card], list[PublicKey]] = lambda card: [card.public_key]
 
 
 class Group:
@@ -217,13 +214,11 @@ class Group:
             GroupNotFoundError: The group was deleted, or we were removed.
             MalformedGroupError: A ticket is not the initiator's for this group and epoch, or the
                 newest one that we have seen is gone.
-            UntrustedKeyError: *initiator* is a card that nothing may be written for.
         """
         if initiator is not None:
             if initiator.user_id != self.initiator:
                 raise GroupError("the group has another initiator")
-            keys = self._trust.initiator_keys(initiator)
-            self._signers = list(dict.fromkeys([*keys, *self._signers]))
+            self._signers = list(dict.fromkeys([initiator.public_key, *self._signers]))
         fetched = self._fetch()
         newest = max(fetched)
         if self._session is not None and newest < self._session.newest.epoch:

@@ -15,9 +15,9 @@ from attrs import frozen
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.envelope import Header, from_text, to_text
 from encrypted_parse.errors import (
-    DirectoryError,
     EncryptedParseError,
     GroupError,
+    NotRegisteredError,
     RecipientRuleError,
 )
 from encrypted_parse.models.roles import RoleDirectory
@@ -204,7 +204,7 @@ class E3KitSealer:
             if isinstance(recipient, GroupMembers):
                 try:
                     user_ids |= self._e3kit.group_members(recipient.group_id, recipient.initiator)
-                except (DirectoryError, GroupError):
+                except (GroupError, NotRegisteredError):
                     if not missing_ok:
                         raise
         return frozenset(user_ids)

@@ -11,7 +11,7 @@ from encrypted_parse.directory import CachingDirectory, Card, CardChain, Directo
 from encrypted_parse.errors import FormerKeyError, NotRegisteredError, UntrustedKeyError
 from encrypted_parse.trust.authors import AuthorKeys
 from encrypted_parse.trust.judgement import Finding
-from encrypted_parse.trust.keeper import TrustedChain, TrustKeeper, TrustPolicy
+from encrypted_parse.trust.keeper import TrustedChain, TrustKeeper
 from encrypted_parse.trust.pins import PinLevel
 
 MAX_JUDGED = 10_000
@@ -74,14 +74,6 @@ class TrustedDirectory:
         if not keys:
             raise NotRegisteredError([user_id], hint="each user has to call register() once")
         return keys
-
-    def steering_keys(self, user_id: str) -> AuthorKeys:
-        """Return the user's keys that may decide what we encrypt for, or under which key.
-
-        As `reading_keys`, without those that are read from with a warning.
-        """
-        keys = self.reading_keys(user_id)
-        return keys if self.keeper.policy is TrustPolicy.LOG else self.keeper.remembered(user_id)
 
     def require_readable(self, card: Card) -> None:
         """Let nothing count as a user's that a key of *card* signed which does not. No network.

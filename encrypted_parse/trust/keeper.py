@@ -199,18 +199,17 @@ class TrustKeeper:
             keys = AuthorKeys(user_id, served)
             return TrustedChain(chain, finding, None, writable=True, reading_keys=keys)
         level = pin.level if pin.card_id == chain.head.card_id else None
-        counting, former = pin.counting_keys, frozenset(pin.former_keys)
-        if self.policy is TrustPolicy.LOG:
-            writable, count = True, (*served, *counting)
-        elif self.policy is TrustPolicy.STRICT:
+        if self.policy is TrustPolicy.STRICT:
             writable = pin.level.is_vouched and finding in _FOLLOWS
             count = pin.vouched_keys if pin.level.is_vouched else ()
         else:
-            writable = finding in (*_FOLLOWS, Finding.FIRST_SIGHT)
-            # A key that nobody vouched for is read from with a warning, but never one that
-            # somebody was served before and then vouched for another.
-            changed = served if finding is Finding.CHANGED else ()
-            count = (*(key for key in changed if key not in former), *counting)
+            logs = self.policy is TrustPolicy.LOG
+            writable = logs or finding in (*_FOLLOWS, Finding.FIRST_SIGHT)
+            # Another key than the remembered one is read from with a warning; never one that was
+            # seen before a person vouched for another.
+            changed = served if logs or finding is Finding.CHANGED else ()
+            former = frozenset(pin.former_keys)
+            count = (*(key for key in changed if key not in former), *pin.counting_keys)
         keys = AuthorKeys(user_id, tuple(dict.fromkeys(count)), pin.former_keys)
         return TrustedChain(chain, finding, level, writable, keys)
 

@@ -40,7 +40,7 @@ class Logins:
         others = self._other_names(username, user_id)
         if others or self._holds(user_id):
             _refuse("a new user was given the user id of one who is known here", user_id)
-        self._remember(username, user_id)
+        self._replace(username, user_id)
 
     def confirm(self, username: str, user_id: str, expected: str | None = None) -> None:
         """Take *user_id* as the answer to a log-in of *username*, and remember it.
@@ -59,7 +59,7 @@ class Logins:
         # and a user has one name   (4) keys that nobody's name is tied to, among others
         if expected is not None:  # (1)
             _require_expected(user_id, expected)
-            self._remember(username, user_id)
+            self._replace(username, user_id)
             return
         known = self.store.find_login(self.application_id, username)  # (2)
         if known is not None:
@@ -75,7 +75,7 @@ class Logins:
                 f"several users' keys are here, and nothing says that {username!r} is that one",
                 user_id,
             )
-        self._remember(username, user_id)
+        self.store.save_login(self.application_id, username, user_id, replacing=None)
         if self.store.find_login(self.application_id, username) != user_id:
             _refuse(f"{username!r} was answered with another user id at the same time", user_id)
 
@@ -100,7 +100,7 @@ class Logins:
         except KeystoreError:  # there, and cannot be opened yet
             return True
 
-    def _remember(self, username: str, user_id: str) -> None:
+    def _replace(self, username: str, user_id: str) -> None:
         known = self.store.find_login(self.application_id, username)
         if known != user_id:
             self.store.save_login(self.application_id, username, user_id, replacing=known)
