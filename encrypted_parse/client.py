@@ -106,7 +106,6 @@ class EncryptedClient:
         )
         self._trust_store = trust_store or _trust_beside(self._keystore)
         self._trust_policy = trust_policy
-        self._logins = Logins(application_id, self._trust_store, self._keystore)
 
     @classmethod
     def from_env(
@@ -228,6 +227,10 @@ class EncryptedClient:
     def parse(self) -> ParseClient:
         """A plain client without a session."""
         return self._parse
+
+    @property
+    def _logins(self) -> Logins:
+        return Logins(self._app.application_id, self._trust_store, self._keystore)
 
     def _user(self, session: UserSession) -> UserClient:
         parse = self._parse.with_session(session.session_token)
