@@ -22,6 +22,7 @@ _COMMANDS = {
     "backup_private_key": "backup",
     "create_recovery_code": "recovery-code",
     "delete_recovery_code": "recovery-code --delete",
+    "former_keys": "verify-user --former",
     "mark_verified": "verify-user",
     "protect": "keystore protect",
     "register": "register",

@@ -96,7 +96,7 @@ CRIMES: dict[str, list[Any]] = {
     "with a member that nobody knows": [item(TEXT, comment="x")],
     "with blanks in it": [item(TEXT[:4] + "\n" + TEXT[4:])],
     "without padding": [item(TEXT.rstrip("="))],
-    "with unused bits": [item(TEXT[:-3] + chr(ord(TEXT[-3]) + 1) + TEXT[-2:])],
+    "with unused bits": [item(TEXT[:-2] + chr(ord(TEXT[-2]) + 1) + "=")],
     "in the alphabet of addresses": [item(base64.urlsafe_b64encode(b"\xff" * 128).decode())],
     "no text": [{"signer": LINK_SIGNER, "signature": None}],
     "no signature": [{"signer": LINK_SIGNER}],
