@@ -29,7 +29,6 @@ _JSON = json.JSONDecoder(
     parse_float=len,
     parse_int=len,
     parse_constant=len,
-    strict=False,
 )
 _BLANKS = " \t\r\n\ufeff"
 _TICKET = 2  # the field of a group message that is a ticket, and its fields

@@ -68,7 +68,10 @@ MEANINGS: dict[str, bytes] = {
     "a ticket with anything behind it": TICKET + b"\x00 and more",
     "a ticket after other fields": b"\x5a\x03abc\x60\x01" + TICKET,
     "a ticket in two parts": b"\x08\x00\x12\x22" + SESSION + b"\x12\x22" + KEY,
-    "a ticket whose field's key is long": TICKET[:2] + b"\x92\x00" + TICKET[3:],
+    "a ticket whose field's key is long": b"\x92\x00\x44\x0a\x20"
+    + b"s" * 32
+    + b"\x1a\x20"
+    + b"k" * 32,
     "a ticket of zeros": b"\x08\x00\x12\x06\x0a\x00\x10\x01\x1a\x00",
 } | {f"our {label.name}": encode(label, b"key", b"digest") for label in Label}
 
