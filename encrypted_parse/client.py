@@ -223,6 +223,14 @@ class EncryptedClient:
         """
         self._logins.confirm(username, user_id)
 
+    def confirm_sign_up(self, username: str, user_id: str) -> None:
+        """Take the answer to a sign-up that another library sent, as `sign_up` takes its own.
+
+        Raises:
+            UnexpectedUserIdError: As `sign_up`.
+        """
+        self._logins.confirm_new(username, user_id)
+
     @property
     def parse(self) -> ParseClient:
         """A plain client without a session."""

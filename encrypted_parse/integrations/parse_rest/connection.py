@@ -26,6 +26,7 @@ from encrypted_parse.user_client import UserClient
 _MODULES = ("connection", "datatypes", "user", "installation", "role")
 _INSECURE = "qs-parse-rest"
 _MAX_USERS = 1000
+_LOG_IN, _SIGN_UP = "login", "users"
 _token: contextvars.ContextVar[str | None] = contextvars.ContextVar("parse_rest_session")
 
 
@@ -59,15 +60,18 @@ class Connection:
             while len(self._users) > _MAX_USERS:
                 self._users.popitem(last=False)
 
-    def confirm(self, username: object, answer: Mapping[str, Any]) -> None:
-        """Take the answer to a log-in, so that its session is known to be that name's user.
+    def confirm(self, path: str, username: object, answer: Mapping[str, Any]) -> None:
+        """Take the answer to a log-in or sign-up: its session is known to be that name's user.
 
         Raises:
             UnexpectedUserIdError: It is another user than the name's.
         """
         user_id, token = answer.get("objectId"), answer.get("sessionToken")
         if isinstance(username, str) and isinstance(user_id, str) and isinstance(token, str):
-            self.client.confirm_log_in(username, user_id)
+            if path == _LOG_IN:
+                self.client.confirm_log_in(username, user_id)
+            else:
+                self.client.confirm_sign_up(username, user_id)
             with self._lock:
                 self._confirmed[token] = user_id
                 while len(self._confirmed) > _MAX_USERS:
@@ -221,7 +225,7 @@ def _execute(
     if batch:
         request: dict[str, Any] = {"method": http_verb, "path": f"{joined.parse.app.path}/{path}"}
         return {**request, "body": fields} if fields else request
-    if path == "login":
+    if path == _LOG_IN:
         http_verb = "POST"  # a password is no part of an address
     parse = joined.parse.with_session(joined.session_token())
     headers = dict(extra_headers or {})
@@ -233,8 +237,8 @@ def _execute(
     content = json.dumps(to_parse(fields, True), allow_nan=False).encode()
     headers["Content-Type"] = "application/json"
     answer = _answer(lambda: parse.call(http_verb, path, content=content, headers=headers))
-    if path == "login":
-        joined.confirm(fields.get("username"), answer)
+    if path in (_LOG_IN, _SIGN_UP):
+        joined.confirm(path, fields.get("username"), answer)
     return answer
 
 
