@@ -25,6 +25,7 @@ from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import ConfigurationError, NotPicklableError, TokenError
 from encrypted_parse.keystore import (
     FileKeystore,
+    KeyringKeystore,
     Keystore,
     default_keystore_folder,
     keystore_from_env,
@@ -37,6 +38,7 @@ from encrypted_parse.transport import (
     check_url,
 )
 from encrypted_parse.trust import (
+    Logins,
     MemoryTrustStore,
     SqliteTrustStore,
     TrustKeeper,
@@ -62,8 +64,9 @@ class EncryptedClient:
         service_public_key: The base64 public key that the directory signs cards with. It is
             pinned, so it has to come from you and never from the server.
         keystore: Where private keys rest. By default, files in the user's data folder.
-        trust_store: Where other users' keys are remembered. By default a file beside key files,
-            and for any other keystore memory, which forgets when the process ends.
+        trust_store: Where other users' keys, and who logs in as whom, are remembered. By default
+            a file beside key files or the keyring's lock, and for any other keystore memory,
+            which forgets when the process ends.
         trust_policy: What is done about users whose key changed: see `TrustPolicy`.
         server_deduplicates: The server has `idempotencyOptions` for ``classes/.*``, so that a
             create whose answer was lost may be repeated.
@@ -176,33 +179,83 @@ class EncryptedClient:
 
         Raises:
             UsernameTakenError: The name is in use.
+            UnexpectedUserIdError: The server gave the new user the id of one who is known here.
         """
-        return self._user(self._parse.sign_up(username, password, **fields))
+        session = self._parse.sign_up(username, password, **fields)
+        self._logins.confirm_new(username, session.user_id)
+        return self._user(session)
 
-    def log_in(self, username: str, password: str) -> UserClient:
+    def log_in(
+        self, username: str, password: str, *, expect_user_id: str | None = None
+    ) -> UserClient:
         """Log a Parse user in.
+
+        Which user that is decides whose keys are opened, so it is not the server's word alone: the
+        user id of a name's first log-in is remembered beside other users' keys, and another one
+        is refused.
+
+        Args:
+            username: The name, or what else the server takes for one.
+            password: The **secret** password of the account.
+            expect_user_id: The user id that this has to be, as you know it from elsewhere; it
+                takes the place of what is remembered, as after a change of the name.
 
         Raises:
             ObjectNotFoundError: Wrong name or password; Parse does not say which.
+            UnexpectedUserIdError: The answer is another user than the remembered or expected one,
+                or one whom nothing ties to this name though several users' keys are here.
         """
-        return self._user(self._parse.log_in(username, password))
+        session = self._parse.log_in(username, password)
+        self._logins.confirm(username, session.user_id, expect_user_id)
+        return self._user(session)
 
-    def become(self, session_token: str) -> UserClient:
+    def become(self, session_token: str, *, expect_user_id: str | None = None) -> UserClient:
         """Take over a session that exists already.
+
+        A token names nobody, so without *expect_user_id* the server would choose whose keys are
+        opened: it is needed wherever the keystore holds another user's.
+
+        Args:
+            session_token: The **secret** token.
+            expect_user_id: Whose session it has to be.
 
         Raises:
             SessionExpiredError: The token is not valid any more.
+            UnexpectedUserIdError: It is another user's than expected, or none is expected and
+                keys of other users are here.
         """
-        return self._user(self._parse.become(session_token))
+        session = self._parse.become(session_token)
+        self._logins.confirm_session(session.user_id, expect_user_id)
+        return self._user(session)
+
+    def confirm_log_in(self, username: str, user_id: str) -> None:
+        """Take the answer to a log-in that another library sent, as `log_in` takes its own.
+
+        Raises:
+            UnexpectedUserIdError: As `log_in`.
+        """
+        self._logins.confirm(username, user_id)
+
+    def confirm_sign_up(self, username: str, user_id: str) -> None:
+        """Take the answer to a sign-up that another library sent, as `sign_up` takes its own.
+
+        Raises:
+            UnexpectedUserIdError: As `sign_up`.
+        """
+        self._logins.confirm_new(username, user_id)
 
     @property
     def parse(self) -> ParseClient:
         """A plain client without a session."""
         return self._parse
 
+    @property
+    def _logins(self) -> Logins:
+        return Logins(self._app.application_id, self._trust_store, self._keystore)
+
     def _user(self, session: UserSession) -> UserClient:
         parse = self._parse.with_session(session.session_token)
-        tokens = TokenProvider(lambda: _fetch_token(parse))
+        tokens = TokenProvider(lambda: _fetch_token(parse), user_id=session.user_id)
         insecure = self._app.allow_insecure_http
         client = DirectoryClient(
             self._directory_url,
@@ -249,7 +302,7 @@ def _possible(environ: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _trust_beside(keystore: Keystore) -> TrustStore:
-    if isinstance(keystore, FileKeystore):
+    if isinstance(keystore, FileKeystore | KeyringKeystore):
         return SqliteTrustStore(keystore.folder / "trust.sqlite")
     return MemoryTrustStore()
 

@@ -14,6 +14,7 @@ an exception has passed it. What a class is for is said here; which call raises 
     │   ├── MalformedEnvelopeError
     │   ├── NotARecipientError
     │   ├── NotSignedError
+    │   ├── OtherMeaningError
     │   ├── PlaintextTooLongError
     │   ├── SignerNotFoundError
     │   ├── SourceSizeError
@@ -50,11 +51,13 @@ an exception has passed it. What a class is for is said here; which call raises 
     │   │   └── UnsupportedKeyError
     │   ├── CardNotFoundError
     │   ├── DirectoryRefusedError
+    │   ├── FormerKeyError
     │   ├── NotRegisteredError
     │   ├── RecipientsNotRegisteredError
     │   ├── SafetyNumberMismatchError
     │   ├── TokenError
     │   ├── TrustStoreError
+    │   ├── UnexpectedUserIdError
     │   ├── UntrustedKeyError
     │   └── UnusableCardsError
     ├── TransportError
@@ -171,6 +174,13 @@ class NotSignedError(EnvelopeError):
     """Well formed and ours, but it carries no signature of the form asked for."""
 
 
+class OtherMeaningError(EnvelopeError):
+    """What is to be signed would count as something else than a user's content; nothing was made.
+
+    A card, a group's ticket, a key archive: E3Kit signs them as it signs messages.
+    """
+
+
 class PlaintextTooLongError(EnvelopeError):
     """The format cannot carry so much in one message; nothing was encrypted.
 
@@ -186,7 +196,18 @@ class PlaintextTooLongError(EnvelopeError):
 
 
 class SignerNotFoundError(EnvelopeError):
-    """It is signed, but by none of the keys that were offered."""
+    """It is signed, but by none of the keys that were offered.
+
+    Attributes:
+        signer_id: The identifier that the envelope gives its signer, which nothing proves; None
+            where it gives none.
+    """
+
+    def __init__(
+        self, message: str, *, signer_id: bytes | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.signer_id = signer_id
 
 
 class SourceSizeError(EnvelopeError):
@@ -375,6 +396,23 @@ class DirectoryRefusedError(DirectoryError):
         self.status = status
 
 
+class FormerKeyError(DirectoryError):
+    """It is by a key that was seen as the user's, before somebody vouched for another one.
+
+    Attributes:
+        user_id: Whose key it was said to be.
+        fingerprint: SHA-256 of the key, in hexadecimal.
+    """
+
+    def __init__(self, user_id: str, fingerprint: str) -> None:
+        super().__init__(
+            f"it is by a former key of {user_id!r}, which nobody vouched for: {fingerprint}",
+            hint="if the user says that the key was theirs: accept_former_key()",
+        )
+        self.user_id = user_id
+        self.fingerprint = fingerprint
+
+
 class NotRegisteredError(DirectoryError):
     """A user has no card.
 
@@ -414,6 +452,22 @@ class TokenError(DirectoryError):
 
 class TrustStoreError(DirectoryError):
     """What is remembered of other users' keys cannot be read or written."""
+
+
+class UnexpectedUserIdError(DirectoryError):
+    """A log-in was answered with a user id that nobody confirmed; no key was opened.
+
+    Attributes:
+        user_id: What the server answered.
+        known: What is remembered of the name, or was expected; None if nothing is.
+    """
+
+    def __init__(
+        self, message: str, *, user_id: str, known: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.user_id = user_id
+        self.known = known
 
 
 class UntrustedKeyError(DirectoryError):

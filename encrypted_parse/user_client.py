@@ -65,7 +65,7 @@ class UserClient:
 
     @property
     def username(self) -> str:
-        """The name that the user logged in with."""
+        """The user's name, as the server answered; `user_id` is what was confirmed."""
         return self._session.username
 
     @property

@@ -11,6 +11,12 @@ assert vc.decrypt_and_verify(envelope, bob.private_key, [alice.public_key]) == b
 Arguments have E3Kit's order. Data are bytes; keys are values that show no secret. What differs from
 the JavaScript: `verify` raises instead of returning False; a reader recognises long identifiers by
 itself; what JavaScript accepts against the format (impossible padding, altered headers) raises.
+
+**These calls sign anything.** A card, a group's ticket and a message are signed alike in E3Kit, so
+whoever lets a user's key sign bytes that somebody else chose may have signed a card of the user's:
+for content of users take E3Kit's verbs, which refuse such bytes, or ask
+`envelope.refuse_other_meaning` first.
+
 docs/formats.md says which call of which E3Kit writes which form; sections are those of the format.
 """
 
@@ -160,7 +166,7 @@ def card_id(content_snapshot: bytes) -> str:
 def sign(data: bytes, private_key: PrivateKey) -> bytes:
     """Return the 83-byte signature container of *private_key* over *data*; deterministic.
 
-    E3Kit's `calculateSignature`.
+    E3Kit's `calculateSignature`. Signs anything, cards and tickets included: see above.
 
     Raises:
         SignatureError: A Curve25519 key, which cannot sign.

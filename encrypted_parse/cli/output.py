@@ -10,10 +10,12 @@ from encrypted_parse.cli.terminal import write, write_json
 
 _LABEL_COLUMNS = 16
 _COMMANDS = {
+    "accept_former_key": "verify-user --accept-former",
     "accept_key": "verify-user --accept",
     "backup_private_key": "backup",
     "create_recovery_code": "recovery-code",
     "delete_recovery_code": "recovery-code --delete",
+    "former_keys": "verify-user --former",
     "mark_verified": "verify-user",
     "protect": "keystore protect",
     "register": "register",
@@ -46,6 +48,7 @@ def _shown(value: object) -> str:
 
 def in_commands(text: str) -> str:
     """Return a hint that names calls of the library with the commands that do the same."""
+    text = text.replace("pass expect_user_id=", "set ENCRYPTED_PARSE_USER_ID=")
     return _CALL.sub(lambda call: f"`encrypted-parse {_COMMANDS[call[1]]}`", text)
 
 

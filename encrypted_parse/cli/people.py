@@ -11,6 +11,7 @@ from encrypted_parse.cli.keys import fingerprint_of
 from encrypted_parse.cli.output import say, show
 from encrypted_parse.cli.session import JsonOption, PasswordFdOption, UserOption, log_in
 from encrypted_parse.cli.terminal import confirm, write, write_qr
+from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import ConfigurationError, NotRegisteredError
 
 _TRUST_HINT = "set ENCRYPTED_PARSE_TRUST to a file in a folder of your own"
@@ -86,6 +87,19 @@ def verify_user(
             "--accept", help="Use the key that is published now, without comparing numbers."
         ),
     ] = False,
+    former: Annotated[
+        bool,
+        typer.Option("--former", help="Show the user's former keys, which do not count any more."),
+    ] = False,
+    accept_former: Annotated[
+        str | None,
+        typer.Option(
+            "--accept-former",
+            metavar="FINGERPRINT",
+            help="Let what this former key signed be opened again: the user says it was theirs.",
+            show_default=False,
+        ),
+    ] = None,
     qr: Annotated[bool, typer.Option("--qr/--no-qr", help="Show the number as a QR code.")] = True,
     user: UserOption = None,
     password_fd: PasswordFdOption = None,
@@ -96,16 +110,18 @@ def verify_user(
     Both of you see the same 60 digits, unless somebody in between replaced a key. Compare them by
     voice or side by side, never over the app itself.
 
-    Where keys come from the environment or a keyring, ENCRYPTED_PARSE_TRUST has to name the file
-    that remembers it.
+    Where keys come from the environment, ENCRYPTED_PARSE_TRUST has to name the file that remembers
+    it.
 
-    --accept takes over a changed key unseen: only where nobody could profit from lying.
+    --accept takes over a changed key unseen: only where nobody could profit from lying. Keys that
+    were only seen before stop counting then, and what they signed is locked; --former shows them.
     """
     e3kit = log_in(user, password_fd).e3kit
-    if e3kit.forgets_keys and (accept or compare is not None):
-        raise ConfigurationError(
-            "what is verified would be forgotten as soon as this command ends", hint=_TRUST_HINT
-        )
+    if any((accept, compare is not None, accept_former is not None)):
+        _require_memory(e3kit)
+    if former or accept_former is not None:
+        _show_former(e3kit, user_id, accept_former, as_json=as_json)
+        return
     if accept:
         e3kit.accept_key(user_id)
         show({"user_id": user_id, "trust": e3kit.trust_of(user_id).value}, as_json=as_json)
@@ -130,3 +146,24 @@ def verify_user(
     facts["trust"] = e3kit.trust_of(user_id).value
     if as_json or compare is not None:
         show(facts, as_json=as_json)
+
+
+def _require_memory(e3kit: E3Kit) -> None:
+    if e3kit.forgets_keys:
+        raise ConfigurationError(
+            "what is verified would be forgotten as soon as this command ends", hint=_TRUST_HINT
+        )
+
+
+def _show_former(e3kit: E3Kit, user_id: str, accepted: str | None, *, as_json: bool) -> None:
+    """Show the former keys of a user that do not count, once one was perhaps accepted."""
+    if accepted is not None:
+        e3kit.accept_former_key(user_id, accepted)
+    keys = [
+        {"fingerprint": key.fingerprint, "safety_number": key.safety_number.digits}
+        for key in e3kit.former_keys(user_id)
+    ]
+    if as_json:
+        show({"user_id": user_id, "former_keys": keys}, as_json=True)
+        return
+    show({"user_id": user_id, "former_keys": [key["fingerprint"] for key in keys]}, as_json=False)

@@ -43,18 +43,21 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def log_in(user: str | None, password_fd: int | None) -> UserClient:
-    """Return the session that the options name.
+    """Return the session that the options name; it has to be `ENCRYPTED_PARSE_USER_ID`'s, if set.
 
     Raises:
         ConfigurationError: Neither a user nor a session token is given.
         ObjectNotFoundError: Wrong name or password.
+        UnexpectedUserIdError: The server answered with another user than is known here.
     """
     app = EncryptedClient.from_env(ask_passphrase=ask_passphrase)
     token = os.environ.get("PARSE_SESSION_TOKEN")
+    expected = os.environ.get("ENCRYPTED_PARSE_USER_ID") or None
     if user is not None:
-        return app.log_in(user, read_secret(f"Password of {user}", "--password-fd", password_fd))
+        password = read_secret(f"Password of {user}", "--password-fd", password_fd)
+        return app.log_in(user, password, expect_user_id=expected)
     if token:
-        return app.become(token)
+        return app.become(token, expect_user_id=expected)
     raise ConfigurationError("no user is named", hint="add --user NAME, or set PARSE_SESSION_TOKEN")
 
 

@@ -238,7 +238,9 @@ class PrivateKey:
         return self._key_type
 
     def sign(self, data: bytes) -> bytes:
-        """Return the raw 64-byte Ed25519 signature over *data*.
+        """Return the raw 64-byte Ed25519 signature over *data*, whatever that may mean elsewhere.
+
+        What a user's key signs is a digest of E3Kit's or begins with a `labels.Label`.
 
         Raises:
             SignatureError: This is a Curve25519 key.

@@ -16,6 +16,7 @@ from attrs import field, frozen
 
 from encrypted_parse import envelope
 from encrypted_parse.crypto import KeyType, PrivateKey, PublicKey
+from encrypted_parse.directory.links import sign_link
 from encrypted_parse.directory.raw_cards import CARD_VERSION, RawCard, decode_base64, is_user_id
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
@@ -29,7 +30,6 @@ from encrypted_parse.errors import (
 
 SELF_SIGNER = "self"
 SERVICE_SIGNER = "virgil"
-PREVIOUS_SIGNER = "previous"
 # An Ed25519 signature over a SHA-512 digest, in the one encoding that Virgil's clients write.
 _SIGNATURE_PREFIX = bytes.fromhex("3051300d060960864801650304020305000440")
 
@@ -88,8 +88,8 @@ def new_card(
         key: What it publishes.
         created_at: By our clock.
         previous_card_id: The card that it replaces.
-        previous_key: That card's key; its signature under the name "previous" lets peers who
-            remember it follow without asking (ADR 5).
+        previous_key: That card's key; the link that both keys sign lets peers who remember it
+            follow without asking (ADR 11).
 
     Raises:
         InvalidValueError: *user_id* is not printable ASCII: other identities are misread by
@@ -104,16 +104,11 @@ def new_card(
     content["version"] = CARD_VERSION
     content["public_key"] = key.public_key.to_base64()
     snapshot = json.dumps(content, separators=(",", ":")).encode("ascii")
-    signers = {SELF_SIGNER: key}
+    own = {"signer": SELF_SIGNER, "signature": _encode(envelope.sign(snapshot, key))}
+    signatures = [own]
     if previous_key is not None and previous_card_id is not None:
-        signers[PREVIOUS_SIGNER] = previous_key
-    return {
-        "content_snapshot": _encode(snapshot),
-        "signatures": [
-            {"signer": signer, "signature": _encode(envelope.sign(snapshot, signing_key))}
-            for signer, signing_key in signers.items()
-        ],
-    }
+        signatures.append(sign_link(snapshot, key, previous_key))
+    return {"content_snapshot": _encode(snapshot), "signatures": signatures}
 
 
 @front_door

@@ -63,11 +63,19 @@ class TokenProvider:
 
     Args:
         fetch: Returns a fresh token's text.
+        user_id: Whose it has to be; None takes anybody's.
         clock: Seconds since 1970.
     """
 
-    def __init__(self, fetch: Callable[[], str], *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[], str],
+        *,
+        user_id: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._fetch = fetch
+        self._user_id = user_id
         self._clock = clock
         self._lock = Lock()
         self._token: Token | None = None
@@ -76,20 +84,29 @@ class TokenProvider:
         """Return a token with at least 30 s left by our clock.
 
         Raises:
-            TokenError: The function gave none.
+            TokenError: The function gave none, or another user's.
         """
         with self._lock:
             token = self._token
             if token is None or token.expires_at - self._clock() < EXPIRY_MARGIN_SECONDS:
-                token = self._token = Token.parse(self._fetch())
+                token = self._token = self._fetched()
             return token
 
     def replace(self, refused: Token) -> Token:
         """Return another token than *refused*; callers with the same one share one fetch."""
         with self._lock:
             if self._token is None or self._token is refused:
-                self._token = Token.parse(self._fetch())
+                self._token = self._fetched()
             return self._token
+
+    def _fetched(self) -> Token:
+        token = Token.parse(self._fetch())
+        if self._user_id not in (None, token.user_id):
+            raise TokenError(
+                f"the token is of the user {token.user_id!r}, and {self._user_id!r} is logged in",
+                hint="does the cloud function virgil-jwt use the session's user?",
+            )
+        return token
 
 
 def _decode(part: str) -> dict[str, Any]:

@@ -6,5 +6,14 @@ from encrypted_parse.e3kit.backups import DerivedPasswords, derive_passwords
 from encrypted_parse.e3kit.facade import E3Kit
 from encrypted_parse.e3kit.groups import Group
 from encrypted_parse.e3kit.health import Finding, Health
+from encrypted_parse.e3kit.people import FormerKey
 
-__all__ = ["DerivedPasswords", "E3Kit", "Finding", "Group", "Health", "derive_passwords"]
+__all__ = [
+    "DerivedPasswords",
+    "E3Kit",
+    "Finding",
+    "FormerKey",
+    "Group",
+    "Health",
+    "derive_passwords",
+]

@@ -9,7 +9,9 @@ from encrypted_parse import streams
 from encrypted_parse.crypto import PrivateKey, PublicKey
 from encrypted_parse.directory import Card
 from encrypted_parse.e3kit.verbs import Verbs
+from encrypted_parse.envelope import refuse_other_meaning
 from encrypted_parse.streams import File, Progress
+from encrypted_parse.trust import naming_former_keys
 
 
 class FileVerbs(Verbs):
@@ -32,6 +34,7 @@ class FileVerbs(Verbs):
         """Sign *source* and encrypt it for the cards' users and ourselves; up to 4 GiB.
 
         Raises:
+            OtherMeaningError: Signed, the file would be a card, a group's ticket or an archive.
             EnvelopeError: See `streams.sign_and_encrypt_file`.
             PrivateKeyNotFoundError: This machine holds no private key of the user.
             OSError: Reading or writing failed; a path is left as it was.
@@ -43,6 +46,7 @@ class FileVerbs(Verbs):
             signer=own,
             recipients=self._recipients(recipients, own),
             size=size,
+            inspect=refuse_other_meaning,
             progress=progress,
         )
 
@@ -82,17 +86,19 @@ class FileVerbs(Verbs):
         """Open a file of the signed form that one of *signers* made; see `author_keys`.
 
         Raises:
+            FormerKeyError: It is by a key that does not count any more.
             EnvelopeError: See `streams.decrypt_and_verify_file`.
             PrivateKeyNotFoundError: This machine holds no private key of the user.
             OSError: Reading or writing failed; a path is left as it was.
         """
-        streams.decrypt_and_verify_file(
-            source,
-            target,
-            identities=self._stored().identities,
-            signers=signers,
-            progress=progress,
-        )
+        with naming_former_keys(signers):
+            streams.decrypt_and_verify_file(
+                source,
+                target,
+                identities=self._stored().identities,
+                signers=signers,
+                progress=progress,
+            )
 
     def encrypt_file(
         self,
@@ -107,6 +113,7 @@ class FileVerbs(Verbs):
         Its header shows the signature to everybody; new files take `auth_encrypt_file`.
 
         Raises:
+            OtherMeaningError: Signed, the file would be a card, a group's ticket or an archive.
             EnvelopeError: See `streams.sign_then_encrypt_file`.
             PrivateKeyNotFoundError: This machine holds no private key of the user.
             OSError: Reading or writing failed; a path is left as it was.
@@ -117,6 +124,7 @@ class FileVerbs(Verbs):
             target,
             signer=own,
             recipients=self._recipients(recipients, own),
+            inspect=refuse_other_meaning,
             progress=progress,
         )
 
@@ -153,12 +161,17 @@ class FileVerbs(Verbs):
         Send the key encrypted, apart from the file; E3Kit's `fileKey` is its `to_bytes()`.
 
         Raises:
+            OtherMeaningError: Signed, the file would be a card, a group's ticket or an archive.
             EnvelopeError: See `streams.sign_and_encrypt_file`.
             PrivateKeyNotFoundError: This machine holds no private key of the user.
             OSError: Reading or writing failed; a path is left as it was.
         """
         return streams.encrypt_shared_file(
-            source, target, signer=self._own_key(), progress=progress
+            source,
+            target,
+            signer=self._own_key(),
+            inspect=refuse_other_meaning,
+            progress=progress,
         )
 
     def decrypt_shared_file(  # noqa: PLR0913 - E3Kit's, and keywords

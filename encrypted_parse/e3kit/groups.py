@@ -26,6 +26,7 @@ from encrypted_parse.envelope import (
     decrypt_then_verify_detached,
     from_text,
     group_session_id,
+    refuse_other_meaning,
     sign_then_encrypt_detached,
     to_text,
 )
@@ -111,9 +112,11 @@ class Group:
         """Encrypt for the members of the newest epoch, signed by us; text gives base64.
 
         Raises:
+            OtherMeaningError: *data* is a card, a group's ticket or an archive.
             PlaintextTooLongError: Over 29,915 bytes.
         """
         plaintext = data.encode("utf-8") if isinstance(data, str) else data
+        refuse_other_meaning(plaintext)
         message = self.session.encrypt(plaintext, self._key)
         return to_text(message) if isinstance(data, str) else message
 

@@ -13,6 +13,7 @@ from encrypted_parse.directory import Card
 from encrypted_parse.discretion import hushed
 from encrypted_parse.e3kit.verbs import Verbs
 from encrypted_parse.errors import EncryptedParseError, MalformedEnvelopeError
+from encrypted_parse.trust import explain_former_key, naming_former_keys
 
 
 class MessageVerbs(Verbs):
@@ -33,12 +34,14 @@ class MessageVerbs(Verbs):
         ourselves alone.
 
         Raises:
+            OtherMeaningError: Signed, *data* would be a card, a group's ticket or an archive.
             PrivateKeyNotFoundError: This machine holds no private key of the user.
         """
         data = hushed(data)  # what is asked below may look at this frame
         own = self._own_key()
         keys = self._recipients(recipients, own)
         plaintext = data.encode("utf-8") if isinstance(data, str) else data
+        envelope.refuse_other_meaning(plaintext)
         sealed = envelope.sign_and_encrypt(plaintext, signer=own, recipients=keys)
         return envelope.to_text(sealed) if isinstance(data, str) else sealed
 
@@ -81,12 +84,14 @@ class MessageVerbs(Verbs):
         Its header shows the signature, with which anybody can test guesses of the text.
 
         Raises:
+            OtherMeaningError: As `auth_encrypt`.
             PrivateKeyNotFoundError: This machine holds no private key of the user.
         """
         data = hushed(data)  # as in auth_encrypt
         own = self._own_key()
         keys = self._recipients(recipients, own)
         plaintext = data.encode("utf-8") if isinstance(data, str) else data
+        envelope.refuse_other_meaning(plaintext)
         sealed = envelope.sign_then_encrypt(plaintext, signer=own, recipients=keys)
         return envelope.to_text(sealed) if isinstance(data, str) else sealed
 
@@ -122,33 +127,46 @@ class MessageVerbs(Verbs):
     # --- for models -------------------------------------------------------------------------
 
     def seal(self, plaintext: bytes, recipients: Sequence[PublicKey]) -> bytes:
-        """Return a padded envelope for exactly *recipients*, signed by us."""
+        """Return a padded envelope for exactly *recipients*, signed by us.
+
+        Raises:
+            OtherMeaningError: As `auth_encrypt`.
+        """
+        envelope.refuse_other_meaning(plaintext)
         return envelope.sign_and_encrypt(plaintext, signer=self._own_key(), recipients=recipients)
 
     def open(self, sealed: bytes, signers: Sequence[PublicKey]) -> bytes:
-        """Open an envelope that one of *signers* made. Raises as `decrypt_and_verify`."""
-        return envelope.decrypt_and_verify(
-            sealed, identities=self._stored().identities, signers=signers
-        )
+        """Open an envelope that one of *signers* made; see `author_keys`.
+
+        Raises:
+            FormerKeyError: It is by a key that does not count any more.
+            EnvelopeError: See `envelope.decrypt_and_verify`.
+        """
+        with naming_former_keys(signers):
+            return envelope.decrypt_and_verify(
+                sealed, identities=self._stored().identities, signers=signers
+            )
 
     def open_all(
         self, sealed: Sequence[bytes], signers: Sequence[PublicKey]
     ) -> list[bytes | EncryptedParseError]:
         """Open many envelopes that any of *signers* made: each one's plaintext, or its error."""
-        return envelope.decrypt_and_verify_all(
+        opened = envelope.decrypt_and_verify_all(
             sealed, identities=self._stored().identities, signers=signers
         )
+        return [explain_former_key(signers, item) for item in opened]
 
     def share(
         self, sealed: bytes, signers: Sequence[PublicKey], recipients: Sequence[PublicKey]
     ) -> bytes:
         """Return an envelope of one of *signers* with stanzas for more keys.
 
-        Raises as `envelope.add_recipients`.
+        Raises as `open`, and as `envelope.add_recipients`.
         """
-        return envelope.add_recipients(
-            sealed, identities=self._stored().identities, signers=signers, recipients=recipients
-        )
+        with naming_former_keys(signers):
+            return envelope.add_recipients(
+                sealed, identities=self._stored().identities, signers=signers, recipients=recipients
+            )
 
 
 def _to_text(plaintext: bytes) -> str:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from attrs import frozen
+
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card
+from encrypted_parse.discretion import front_door
 from encrypted_parse.e3kit.verbs import Verbs
-from encrypted_parse.errors import NotRegisteredError, RecipientsNotRegisteredError
+from encrypted_parse.errors import (
+    InvalidValueError,
+    NotRegisteredError,
+    RecipientsNotRegisteredError,
+)
 from encrypted_parse.trust import (
+    AuthorKeys,
     Finding,
     MemoryTrustStore,
     PinLevel,
@@ -16,6 +24,25 @@ from encrypted_parse.trust import (
     TrustedChain,
     TrustPolicy,
 )
+
+
+@front_door
+@frozen
+class FormerKey:
+    """A key that was seen as a user's and does not count any more.
+
+    Attributes:
+        public_key: The key.
+        safety_number: What the user and we both see, if it was theirs.
+    """
+
+    public_key: PublicKey
+    safety_number: SafetyNumber
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the key, in hexadecimal."""
+        return self.public_key.long_key_id.hex()
 
 
 class PeopleVerbs(Verbs):
@@ -98,12 +125,14 @@ class PeopleVerbs(Verbs):
             found[self.user_id] = self._own_signers(own)
         return found
 
-    def author_keys(self, user_id: str) -> list[PublicKey]:
-        """Return every key, current one first, that *user_id* may have signed with.
+    def author_keys(self, user_id: str) -> AuthorKeys:
+        """Return every key, current one first, whose signatures count as *user_id*'s.
 
         A rotated key still verifies what it signed; a card's date cannot say more, since the
-        dates of rows come from the server. For ourselves, the keys of this machine. For a user
-        who has left the directory, the remembered keys.
+        dates of rows come from the server. Once a person verified or accepted a key of the user,
+        those count that are linked with it, or that somebody vouched for; the others are
+        `AuthorKeys.former`. For ourselves, the keys of this machine. For a user who has left the
+        directory, the remembered keys.
 
         Raises:
             NotRegisteredError: The user has no card, and nothing is remembered.
@@ -113,8 +142,8 @@ class PeopleVerbs(Verbs):
         if user_id == self.user_id:
             stored = self._keystore.find(user_id)
             if stored is not None:
-                return self._own_signers(stored)
-        return list(self._directory.reading_keys(user_id))
+                return AuthorKeys(user_id, tuple(self._own_signers(stored)))
+        return self._directory.reading_keys(user_id)
 
     # --- trust ------------------------------------------------------------------------------
 
@@ -161,6 +190,45 @@ class PeopleVerbs(Verbs):
         self._directory.accept(trusted.chain, PinLevel.ACCEPTED)
         return trusted.head
 
+    def former_keys(self, user_id: str) -> tuple[FormerKey, ...]:
+        """Return the keys that were seen as the user's and do not count any more.
+
+        They stop counting when a person verifies or accepts a key that they are not linked with:
+        the directory may have lied about them. What they signed is locked by `FormerKeyError`.
+
+        Raises:
+            NotRegisteredError: The user has no card, and nothing is remembered.
+            PrivateKeyNotFoundError: This machine holds no private key of ours.
+        """
+        return tuple(
+            FormerKey(key, self._number(user_id, key)) for key in self.author_keys(user_id).former
+        )
+
+    def accept_former_key(self, user_id: str, fingerprint: str | None = None) -> None:
+        """Let what a former key of the user signed be opened again: the user says it was theirs.
+
+        Args:
+            user_id: Whose.
+            fingerprint: Which one, as `FormerKeyError.fingerprint` has it; blanks are allowed.
+                May be left out if there is only one.
+
+        Raises:
+            InvalidValueError: There is no such key among `former_keys`, or there are several.
+            NotRegisteredError: The user has no card, and nothing is remembered.
+        """
+        former = self.author_keys(user_id).former
+        wanted = "".join((fingerprint or "").split()).lower()
+        chosen = [key for key in former if fingerprint is None or key.long_key_id.hex() == wanted]
+        if len(chosen) != 1:
+            known = ", ".join(key.long_key_id.hex() for key in former) or "none"
+            raise InvalidValueError(
+                f"name one of the former keys of {user_id!r}: {known}",
+                hint="the user can compare the fingerprint, or the safety number of former_keys()",
+            )
+        self._directory.accept_former(user_id, chosen)
+
     def _number_with(self, card: Card) -> SafetyNumber:
-        own = (self.user_id, self._own_key().public_key)
-        return SafetyNumber.of(own, (card.user_id, card.public_key))
+        return self._number(card.user_id, card.public_key)
+
+    def _number(self, user_id: str, key: PublicKey) -> SafetyNumber:
+        return SafetyNumber.of((self.user_id, self._own_key().public_key), (user_id, key))

@@ -84,12 +84,20 @@ class Verbs:
 
         Raises:
             CardNotFoundError: *sender* had no card yet at *encrypted_at*.
+            FormerKeyError: Its key was only seen, before somebody vouched for another one.
+            UntrustedKeyError: Its key does not count as the user's.
             InvalidValueError: *encrypted_at* has no time zone.
         """
         if sender is None:
             return self._own_signers(stored)
-        if encrypted_at is None:
-            return [sender.public_key]
+        card = sender if encrypted_at is None else self._card_at(sender, encrypted_at)
+        if card.user_id != self.user_id:
+            self._directory.require_readable(card)
+        elif card.public_key not in self._own_signers(stored):
+            raise UntrustedKeyError([card.user_id])  # our own keys are known without a directory
+        return [card.public_key]
+
+    def _card_at(self, sender: Card, encrypted_at: dt.datetime) -> Card:
         if encrypted_at.tzinfo is None:
             raise InvalidValueError("encrypted_at needs a time zone", hint="use datetime.UTC")
         # A card's date counts whole seconds, as its author's clock had them.
@@ -98,7 +106,7 @@ class Verbs:
         older = cards[cards.index(sender) :] if sender in cards else (sender,)
         for card in older:
             if card.created_at <= moment:
-                return [card.public_key]
+                return card
         raise CardNotFoundError(
             f"the user {sender.user_id!r} had no card yet at {moment.isoformat()}",
             hint="after unregister() a chain begins anew: fetch the card by its id",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from encrypted_parse.envelope.groups import GroupSession, GroupTicket, group_session_id
 from encrypted_parse.envelope.header import Form, Header
+from encrypted_parse.envelope.meanings import refuse_other_meaning
 from encrypted_parse.envelope.old_signed import (
     DetachedEnvelope,
     decrypt_then_verify,
@@ -42,6 +43,7 @@ __all__ = [
     "from_text",
     "group_session_id",
     "is_envelope",
+    "refuse_other_meaning",
     "require_signing_key",
     "sign",
     "sign_and_encrypt",

@@ -168,7 +168,9 @@ def verify_container(
     if named is not None and len(candidates) > 1:
         candidates = [key for key in candidates if named in (key.key_id, key.long_key_id)]
     if not candidates:
-        raise SignerNotFoundError("the envelope is signed, but by none of the expected authors")
+        raise SignerNotFoundError(
+            "the envelope is signed, but by none of the expected authors", signer_id=named
+        )
     for key in candidates[:MAX_CANDIDATES]:
         try:
             key.verify(container.signature, digest)

@@ -5,7 +5,7 @@ Varints and length-delimited fields of proto2. A field may stand once; unknown f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 _VARINT = 0
 _FIXED64 = 1
@@ -36,24 +36,41 @@ def decode(data: bytes) -> dict[int, int | bytes]:
     fields: dict[int, int | bytes] = {}
     place = 0
     while place < len(data):
-        key, place = _read_varint(data, place)
-        number, wire_type = key >> 3, key & 7
-        if number == 0 or number in fields:
-            raise ValueError("a field is repeated, or has no number")
-        if wire_type == _VARINT:
-            fields[number], place = _read_varint(data, place)
-            continue
-        if wire_type == _BYTES:
-            length, place = _read_varint(data, place)
-        elif wire_type in (_FIXED32, _FIXED64):
-            length = 4 if wire_type == _FIXED32 else 8
-        else:
-            raise ValueError("unknown wire type")
-        if length > len(data) - place:
-            raise ValueError("cut off")
-        fields[number] = data[place : place + length]
-        place += length
+        number, value, place = _read_field(data, place)
+        if number in fields:
+            raise ValueError("a field is repeated")
+        fields[number] = value
     return fields
+
+
+def walk(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield the fields of *data*, repeated ones too, up to its end or to what is no field."""
+    place = 0
+    while place < len(data):
+        try:
+            number, value, place = _read_field(data, place)
+        except ValueError:
+            return
+        yield number, value
+
+
+def _read_field(data: bytes, place: int) -> tuple[int, int | bytes, int]:
+    key, place = _read_varint(data, place)
+    number, wire_type = key >> 3, key & 7
+    if number == 0:
+        raise ValueError("a field has no number")
+    if wire_type == _VARINT:
+        value, place = _read_varint(data, place)
+        return number, value, place
+    if wire_type == _BYTES:
+        length, place = _read_varint(data, place)
+    elif wire_type in (_FIXED32, _FIXED64):
+        length = 4 if wire_type == _FIXED32 else 8
+    else:
+        raise ValueError("unknown wire type")
+    if length > len(data) - place:
+        raise ValueError("cut off")
+    return number, data[place : place + length], place + length
 
 
 def _varint(value: int) -> bytes:

@@ -302,6 +302,7 @@ def verify_by_id(
     if signer is None:
         raise SignerNotFoundError(
             "the envelope is signed, but not by the expected author",
+            signer_id=signer_id,
             hint="fetch the author's current card; if that does not help, somebody else wrote it",
         )
     try:

@@ -59,6 +59,10 @@ class EnvironmentKeystore:
                 hint="register or rotate with a keystore of files, then set the variable anew",
             )
 
+    def user_ids(self) -> list[str]:
+        """See `Keystore.user_ids`."""
+        return sorted(self._keys)
+
     def delete(self, user_id: str) -> None:
         """Do nothing if there is nothing.
 

@@ -71,7 +71,7 @@ class FileKeystore:
         return self._protection is not None or (self._folder / PROTECTION_FILE).exists()
 
     def user_ids(self) -> list[str]:
-        """Return every user whose keys are here, sorted.
+        """Return every user whose keys are here, sorted. Opens no key.
 
         Raises:
             KeystoreError: A file cannot be read, or is no key file.

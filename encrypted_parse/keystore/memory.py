@@ -27,6 +27,11 @@ class MemoryKeystore:
                 raise KeystoreConflictError(stored.user_id)
             self._keys[stored.user_id] = stored
 
+    def user_ids(self) -> list[str]:
+        """See `Keystore.user_ids`."""
+        with self._lock:
+            return sorted(self._keys)
+
     def delete(self, user_id: str) -> None:
         """See `Keystore.delete`."""
         with self._lock:

@@ -86,6 +86,13 @@ class Keystore(Protocol):
             KeystoreError: It cannot be kept.
         """
 
+    def user_ids(self) -> list[str]:
+        """Return every user whose keys are here, sorted. Opens no key.
+
+        Raises:
+            KeystoreError: It cannot be told.
+        """
+
     def delete(self, user_id: str) -> None:
         """Forget the user's keys; nothing happens if there are none.
 

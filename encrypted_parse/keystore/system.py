@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
 _Answer = TypeVar("_Answer")
+_INDEX_NAME = "user ids"
 _UNSAFE = ("keyring.backends.fail", "keyring.backends.null", "keyrings.alt")
 
 
@@ -31,7 +33,8 @@ class KeyringKeystore:
     """Keeps keys in Keychain, Credential Locker, Secret Service or KWallet.
 
     A keyring knows no "replace if unchanged", so programs of this user take turns by a lock in
-    *lock_folder*. What was written is read again before it counts as kept.
+    *lock_folder*. What was written is read again before it counts as kept. A keyring lists no
+    entries, so one more names the users.
 
     Args:
         application_id: The Parse app; keys of several apps never mix.
@@ -54,6 +57,7 @@ class KeyringKeystore:
         self._backend = keyring.get_keyring() if backend is None else backend
         self._errors = KeyringError
         self._service = f"encrypted_parse:{application_id}"
+        self._index = f"encrypted_parse users:{application_id}"
         self._lock_folder = lock_folder / file_name(application_id)
         name = type(self._backend).__module__
         if name.startswith(_UNSAFE):
@@ -61,6 +65,11 @@ class KeyringKeystore:
                 f"the keyring {name} does not keep secrets",
                 hint="use FileKeystore with a passphrase, or install a real keyring",
             )
+
+    @property
+    def folder(self) -> Path:
+        """Where this app's files beside the keyring are."""
+        return self._lock_folder
 
     def find(self, user_id: str) -> StoredKey | None:
         """See `Keystore.find`."""
@@ -85,11 +94,34 @@ class KeyringKeystore:
             if present != replacing:
                 raise KeystoreConflictError(stored.user_id)
             text = records.to_bytes(stored).decode("ascii")
+            self._write_index({*self.user_ids(), stored.user_id})
             self._ask(
                 "write", lambda: self._backend.set_password(self._service, stored.user_id, text)
             )
             if self.find(stored.user_id) != stored:
                 raise KeystoreError("the keyring did not keep what was written")
+
+    def user_ids(self) -> list[str]:
+        """See `Keystore.user_ids`. Users of releases that kept no list are not named.
+
+        Raises:
+            KeystoreError: The keyring cannot be read, or its list of users is none.
+        """
+        text = self._ask("read", lambda: self._backend.get_password(self._index, _INDEX_NAME))
+        try:
+            users = json.loads(text or "[]")
+        except (ValueError, RecursionError):
+            users = None
+        if not isinstance(users, list) or not all(isinstance(user, str) for user in users):
+            raise KeystoreError(
+                "the keyring's list of users is none",
+                hint=f"delete its entry {self._index!r}, and save the keys again",
+            )
+        return sorted(users)
+
+    def _write_index(self, users: set[str]) -> None:
+        text = json.dumps(sorted(users))
+        self._ask("write", lambda: self._backend.set_password(self._index, _INDEX_NAME, text))
 
     def delete(self, user_id: str) -> None:
         """See `Keystore.delete`."""
@@ -99,6 +131,7 @@ class KeyringKeystore:
             )
             if present is not None:
                 self._ask("delete", lambda: self._backend.delete_password(self._service, user_id))
+            self._write_index({*self.user_ids()} - {user_id})
 
     def _ask(self, verb: str, question: Callable[[], _Answer]) -> _Answer:
         try:

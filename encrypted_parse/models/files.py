@@ -43,6 +43,7 @@ from encrypted_parse.models.homes import Home
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.rules import user_id_of
 from encrypted_parse.parse import ParseClient
+from encrypted_parse.trust import naming_former_keys
 
 PART_BYTES = 8 * 1024 * 1024  # Parse Server takes 20 MB by default, and holds them in memory
 MAX_PARTS = 4096  # bounds work on hostile input; the form itself ends at 4 GiB
@@ -174,13 +175,14 @@ class Files:
         """Fetch, verify and decrypt *file* into *target*. See `UserClient.download`."""
         signers = self._e3kit.author_keys(file.author_id)
         source = _PartReader(self._parse, file)
-        streams.decrypt_shared_file(
-            source,  # type: ignore[arg-type]  # a raw stream is read by readinto
-            target,
-            file_key=file._key,  # noqa: SLF001 - our own
-            signers=signers,
-            progress=progress,
-        )
+        with naming_former_keys(signers):
+            streams.decrypt_shared_file(
+                source,  # type: ignore[arg-type]  # a raw stream is read by readinto
+                target,
+                file_key=file._key,  # noqa: SLF001 - our own
+                signers=signers,
+                progress=progress,
+            )
 
     def discard(self, names: Iterable[str]) -> None:
         """Delete stored parts; what the server does not let go is in `left`, and logged once.

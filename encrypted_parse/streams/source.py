@@ -35,6 +35,7 @@ class Source:
         self._read_into: Callable[[memoryview], int | None]
         self._read_into = getattr(file, "readinto", None) or functools.partial(_by_read, file)
         self._done = 0
+        self._ahead = b""
         self.size = self._total = _bytes_left(file)
 
     def chunks(self, limit: int | None = None) -> Iterator[memoryview]:
@@ -56,6 +57,12 @@ class Source:
             self._done += count
             if self._progress is not None:
                 self._progress(self._done, self._total)
+
+    def peek(self, count: int) -> bytes:
+        """Return the next *count* bytes, or fewer at the end; they are still to be read."""
+        buffer = memoryview(bytearray(count))
+        self._ahead = bytes(buffer[: self._fill(buffer)])
+        return self._ahead
 
     def read(self, count: int) -> bytes:
         """Return the next *count* bytes, or fewer at the source's end."""
@@ -79,7 +86,8 @@ class Source:
         self._total = None if self.size is None else self.size * passes
 
     def _fill(self, buffer: memoryview) -> int:
-        filled = 0
+        filled = min(len(self._ahead), len(buffer))
+        buffer[:filled], self._ahead = self._ahead[:filled], self._ahead[filled:]
         while filled < len(buffer):
             count = self._read_into(buffer[filled:])
             if count is None:

@@ -5,7 +5,7 @@ The bytes are those of the one-shot forms; how the source was cut into pieces do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 from encrypted_parse.crypto import PrivateKey, PublicKey
@@ -13,6 +13,7 @@ from encrypted_parse.crypto import primitives as p
 from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import asn1, padding
 from encrypted_parse.envelope.header import MAX_DATA_BYTES, build_header
+from encrypted_parse.envelope.meanings import MAX_MEANING_BYTES
 from encrypted_parse.envelope.old_signed import signature_params
 from encrypted_parse.envelope.signature import sign_digest
 from encrypted_parse.envelope.signed import (
@@ -27,6 +28,9 @@ from encrypted_parse.streams.hashing import StreamHasher
 from encrypted_parse.streams.signing import digest_source
 from encrypted_parse.streams.source import CHUNK_BYTES, File, Progress, Source, opened
 from encrypted_parse.streams.target import replaced
+
+Inspect = Callable[[bytes], None]
+"""Looks at the beginning of what is to be signed, and raises if that must not be."""
 
 
 @front_door
@@ -57,19 +61,21 @@ def encrypt_file(
 
 
 @front_door
-def sign_then_encrypt_file(
+def sign_then_encrypt_file(  # noqa: PLR0913 - keywords of one call that writes one file
     source: File,
     target: File,
     *,
     signer: PrivateKey,
     recipients: Sequence[PublicKey],
+    inspect: Inspect | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Encrypt *source* into *target* in the old signed form: E3Kit's `encryptFile`.
 
     Reads the source twice, and refuses one that changed in between. The signer's identifier is
     not in the message, as E3Kit's stream cipher leaves it out. New files take
-    `sign_and_encrypt_file`. Arguments and errors as `encrypt_file`, and:
+    `sign_and_encrypt_file`. Arguments and errors as `encrypt_file`, *inspect* as
+    `sign_and_encrypt_file`, and:
 
     Raises:
         SourceSizeError: The source cannot be read twice, or changed between the passes.
@@ -81,6 +87,7 @@ def sign_then_encrypt_file(
         replaced(target, private=False) as file,
         StreamHasher() as hasher,
     ):
+        _look_at(stream, inspect)
         stream.expect_passes(2)
         digest = digest_source(stream)
         stream.rewind()
@@ -99,6 +106,7 @@ def sign_and_encrypt_file(  # noqa: PLR0913 - keywords of one call that writes o
     recipients: Sequence[PublicKey],
     pad: bool = True,
     size: int | None = None,
+    inspect: Inspect | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Sign and encrypt *source* into *target*: E3Kit's `authEncryptFile`, up to 4 GiB.
@@ -110,6 +118,8 @@ def sign_and_encrypt_file(  # noqa: PLR0913 - keywords of one call that writes o
         recipients: 1 to 1,024 keys.
         pad: Hide the length within steps of 160 bytes.
         size: The source's length in bytes, needed only where it cannot tell (a pipe, a socket).
+        inspect: Called with the beginning of the source before anything is written; what it
+            raises ends the call. Without it **anything is signed**, cards and tickets included.
         progress: Called with the bytes read so far and the size of the source, if known.
 
     Raises:
@@ -125,6 +135,7 @@ def sign_and_encrypt_file(  # noqa: PLR0913 - keywords of one call that writes o
         replaced(target, private=False) as file,
         StreamHasher() as hasher,
     ):
+        _look_at(stream, inspect)
         total = stream.size if size is None else size
         if total is None:
             raise SourceSizeError("the source cannot tell its size", hint="pass size=")
@@ -142,12 +153,13 @@ def sign_and_encrypt_file(  # noqa: PLR0913 - keywords of one call that writes o
 
 
 @front_door
-def encrypt_shared_file(
+def encrypt_shared_file(  # noqa: PLR0913 - as sign_and_encrypt_file
     source: File,
     target: File,
     *,
     signer: PrivateKey,
     pad: bool = True,
+    inspect: Inspect | None = None,
     progress: Progress | None = None,
 ) -> PrivateKey:
     """Sign and encrypt *source* for whoever is given the returned one-time key.
@@ -163,9 +175,15 @@ def encrypt_shared_file(
         signer=signer,
         recipients=[file_key.public_key],
         pad=pad,
+        inspect=inspect,
         progress=progress,
     )
     return file_key
+
+
+def _look_at(source: Source, inspect: Inspect | None) -> None:
+    if inspect is not None:
+        inspect(source.peek(MAX_MEANING_BYTES))
 
 
 def _write_plain(  # noqa: PLR0913 - inner half of two public calls

@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterable
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import CachingDirectory, Card, CardChain, DirectoryClient, Shelf
 from encrypted_parse.discretion import front_door
-from encrypted_parse.errors import CardError, NotRegisteredError, UntrustedKeyError
+from encrypted_parse.errors import CardError, FormerKeyError, NotRegisteredError, UntrustedKeyError
 from encrypted_parse.locks import Lock
+from encrypted_parse.trust.authors import AuthorKeys
+from encrypted_parse.trust.judgement import Finding
 from encrypted_parse.trust.keeper import TrustedChain, TrustKeeper
 from encrypted_parse.trust.pins import PinLevel
 
@@ -68,7 +70,7 @@ class TrustedDirectory:
         """
         return self._judge(self._directory.get_chains(user_ids, force=force))
 
-    def reading_keys(self, user_id: str) -> tuple[PublicKey, ...]:
+    def reading_keys(self, user_id: str) -> AuthorKeys:
         """Return the keys whose signatures count as the user's, and warn if the key changed.
 
         For a user whom the directory does not know (any more), the remembered keys.
@@ -84,10 +86,31 @@ class TrustedDirectory:
             if not found.reading_keys:
                 raise UntrustedKeyError([user_id])
             return found.reading_keys
-        keys = self.keeper.remembered_keys(user_id)
+        keys = self.keeper.remembered(user_id)
         if not keys:
             raise NotRegisteredError([user_id], hint="each user has to call register() once")
         return keys
+
+    def require_readable(self, card: Card) -> None:
+        """Let nothing count as a user's that a key of *card* signed which does not. No network.
+
+        Warns of a key that nobody vouched for, if it is let through.
+
+        Raises:
+            FormerKeyError: The key was only seen, and then somebody vouched for another.
+            UntrustedKeyError: The policy lets the key not count.
+            TrustStoreError: What is remembered cannot be read.
+        """
+        trusted = self._as_judged(card)
+        if trusted is None:
+            chain = CardChain((card,))
+            trusted = self.keeper.examine({card.user_id: chain}, remember=False)[card.user_id]
+        if card.public_key not in trusted.reading_keys:
+            if card.public_key in trusted.reading_keys.former:
+                raise FormerKeyError(card.user_id, card.public_key.long_key_id.hex())
+            raise UntrustedKeyError([card.user_id])
+        if trusted.finding is Finding.CHANGED:
+            self.keeper.warn([trusted])
 
     def require_writable(self, cards: Iterable[Card]) -> None:
         """Let nothing be encrypted for a card that is not its user's trusted one. No network.
@@ -98,9 +121,8 @@ class TrustedDirectory:
         """
         judged, unknown = [], {}
         for card in cards:
-            with self._lock:
-                known = self._judged.find(card.user_id)
-            if known is not None and known.head == card:
+            known = self._as_judged(card)
+            if known is not None:
                 judged.append(known)
             elif card.user_id != self.keeper.owner:
                 unknown[card.user_id] = CardChain((card,))
@@ -118,9 +140,24 @@ class TrustedDirectory:
         with self._lock:
             self._judged.drop(chain.head.user_id)
 
+    def accept_former(self, user_id: str, keys: Collection[PublicKey]) -> None:
+        """Let former keys of a user count again.
+
+        Raises:
+            TrustStoreError: It cannot be written.
+        """
+        self.keeper.accept_former(user_id, keys)
+        with self._lock:
+            self._judged.drop(user_id)
+
     def forget(self, user_id: str) -> None:
         """Drop a user from the cache; what is remembered stays."""
         self._directory.forget(user_id)
+
+    def _as_judged(self, card: Card) -> TrustedChain | None:
+        with self._lock:
+            known = self._judged.find(card.user_id)
+        return known if known is not None and known.head == card else None
 
     def _judge(self, chains: dict[str, CardChain]) -> dict[str, TrustedChain]:
         with self._lock:

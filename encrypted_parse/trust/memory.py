@@ -25,12 +25,18 @@ class MemoryTrustStore:
         found = ((user_id, self._pins.get((owner, user_id))) for user_id in user_ids)
         return {user_id: pin for user_id, pin in found if pin is not None}
 
-    def save(self, owner: str, pins: Iterable[Pin], *, replacing: Mapping[str, Pin]) -> None:
+    def save(
+        self, owner: str, pins: Iterable[Pin], *, replacing: Mapping[str, Pin]
+    ) -> frozenset[str]:
         """See `TrustStore.save`."""
+        lost = set()
         with self._lock:
             for pin in pins:
                 if self._pins.get((owner, pin.user_id)) == replacing.get(pin.user_id):
                     self._pins[owner, pin.user_id] = pin
+                else:
+                    lost.add(pin.user_id)
+        return frozenset(lost)
 
     def find_epoch(self, owner: str, initiator: str, group_id: str) -> int:
         """See `TrustStore.find_epoch`."""
@@ -39,7 +45,8 @@ class MemoryTrustStore:
     def save_epoch(self, owner: str, initiator: str, group_id: str, epoch: int) -> None:
         """See `TrustStore.save_epoch`."""
         with self._lock:
-            self._epochs[owner, initiator, group_id] = epoch
+            known = self._epochs.get((owner, initiator, group_id), -1)
+            self._epochs[owner, initiator, group_id] = max(known, epoch) if epoch >= 0 else -1
 
     def find_counter(self, owner: str, record: str) -> int:
         """See `TrustStore.find_counter`."""
@@ -60,6 +67,15 @@ class MemoryTrustStore:
         """See `TrustStore.find_login`."""
         with self._lock:
             return self._logins.get((application_id, username))
+
+    def find_usernames(self, application_id: str, user_id: str) -> frozenset[str]:
+        """See `TrustStore.find_usernames`."""
+        with self._lock:
+            return frozenset(
+                username
+                for (app, username), known in self._logins.items()
+                if (app, known) == (application_id, user_id)
+            )
 
     def save_login(
         self, application_id: str, username: str, user_id: str, *, replacing: str | None

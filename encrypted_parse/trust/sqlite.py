@@ -24,12 +24,16 @@ from encrypted_parse.locks import FORK_GATE
 from encrypted_parse.ownership import OTHERS, make_private_folder, others_write, require_own
 from encrypted_parse.trust.pins import Pin, PinLevel, PinnedCard
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_SECONDS = 10.0
 _RETRY_SECONDS = 0.01
 _BUSY_MILLISECONDS = int(BUSY_SECONDS * 1000)
 _PRIMARY_CODE = 0xFF  # of SQLite's result codes: the kind of error
 _JOURNALS = ("-journal", "-wal", "-shm")  # SQLite's, beside the file
+_OLD_FORM = (
+    "it believed links that any signed text could be: move the file away, log in with"
+    " expect_user_id where several users share this machine, and compare safety numbers again"
+)
 _AT_ONCE = 500  # parameters of one statement; SQLite takes at least 999
 _SCHEMA = """
     CREATE TABLE pins (
@@ -72,20 +76,26 @@ class SqliteTrustStore:
                     found[user_id] = self._read(user_id, content)
         return found
 
-    def save(self, owner: str, pins: Iterable[Pin], *, replacing: Mapping[str, Pin]) -> None:
+    def save(
+        self, owner: str, pins: Iterable[Pin], *, replacing: Mapping[str, Pin]
+    ) -> frozenset[str]:
         """See `TrustStore.save`."""
+        lost = set()
         with self._opened() as database:
             for pin in pins:
                 before = replacing.get(pin.user_id)
                 row = (owner, pin.user_id, _write(pin))
                 if before is None:
-                    database.execute("INSERT OR IGNORE INTO pins VALUES (?, ?, ?)", row)
+                    done = database.execute("INSERT OR IGNORE INTO pins VALUES (?, ?, ?)", row)
                 else:
-                    database.execute(
+                    done = database.execute(
                         "UPDATE pins SET content = ?"
                         " WHERE owner = ? AND user_id = ? AND content = ?",
                         (row[2], owner, pin.user_id, _write(before)),
                     )
+                if done.rowcount != 1:
+                    lost.add(pin.user_id)
+        return frozenset(lost)
 
     def find_epoch(self, owner: str, initiator: str, group_id: str) -> int:
         """See `TrustStore.find_epoch`."""
@@ -98,7 +108,9 @@ class SqliteTrustStore:
         """See `TrustStore.save_epoch`."""
         with self._opened() as database:
             database.execute(
-                "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?)",
+                "INSERT INTO epochs VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (owner, initiator, group_id) DO UPDATE SET epoch ="
+                " CASE WHEN excluded.epoch < 0 THEN -1 ELSE max(epoch, excluded.epoch) END",
                 (owner, initiator, group_id, epoch),
             )
 
@@ -129,6 +141,13 @@ class SqliteTrustStore:
         with self._opened() as database:
             row = database.execute(query, (application_id, username)).fetchone()
         return None if row is None else str(row[0])
+
+    def find_usernames(self, application_id: str, user_id: str) -> frozenset[str]:
+        """See `TrustStore.find_usernames`."""
+        query = "SELECT username FROM logins WHERE application_id = ? AND user_id = ?"
+        with self._opened() as database:
+            rows = database.execute(query, (application_id, user_id)).fetchall()
+        return frozenset(str(row[0]) for row in rows)
 
     def save_login(
         self, application_id: str, username: str, user_id: str, *, replacing: str | None
@@ -225,8 +244,7 @@ class SqliteTrustStore:
         elif version != SCHEMA_VERSION:
             raise TrustStoreError(
                 f"{self._path} has version {version}, of before the first release",
-                hint="move the file away, then verify users anew: until then every key counts "
-                "as seen for the first time",
+                hint=_OLD_FORM,
             )
 
     def _read(self, user_id: str, content: str) -> Pin:
@@ -242,12 +260,16 @@ class SqliteTrustStore:
         ):
             fields = json.loads(content)
             cards = [
-                PinnedCard(str(card["card_id"]), PublicKey.from_base64(card["public_key"]))
+                PinnedCard(
+                    str(card["card_id"]),
+                    PublicKey.from_base64(card["public_key"]),
+                    PinLevel(card["level"]),
+                )
                 for card in fields["cards"]
             ]
             if not cards:
                 raise ValueError("no card")
-            return Pin(user_id, tuple(cards), PinLevel(fields["level"]))
+            return Pin(user_id, tuple(cards))
 
     def __repr__(self) -> str:
         return f"<SqliteTrustStore {self._path}>"
@@ -260,6 +282,11 @@ def _require_own(path: Path, status: os.stat_result) -> None:
 
 def _write(pin: Pin) -> str:
     cards = [
-        {"card_id": card.card_id, "public_key": card.public_key.to_base64()} for card in pin.cards
+        {
+            "card_id": card.card_id,
+            "public_key": card.public_key.to_base64(),
+            "level": card.level.value,
+        }
+        for card in pin.cards
     ]
-    return json.dumps({"level": pin.level.value, "cards": cards}, separators=(",", ":"))
+    return json.dumps({"cards": cards}, separators=(",", ":"))

@@ -42,6 +42,7 @@ from encrypted_parse.errors import (
     NotPicklableError,
     SessionExpiredError,
     UnexpectedPlaintextError,
+    UnexpectedUserIdError,
 )
 from encrypted_parse.integrations.parse_rest import (
     InsecureParseRestWarning,
@@ -251,6 +252,21 @@ def test_users_and_sessions(app: EncryptedClient) -> None:
     with pytest.raises(ResourceRequestNotFound, match="101") as caught:
         User.login(name, "wrong")
     assert caught.value.code == 101
+
+
+def test_a_bare_token_opens_no_key_among_several_users(
+    app: EncryptedClient, alice: UserClient, make_user: MakeUser
+) -> None:
+    """A session that no name was typed in for here is nobody's, where several users' keys are."""
+    bob = make_user()
+    elsewhere = app.parse.log_in(alice.username, "a password").session_token
+    connect(app)
+    assert {alice.user_id, bob.user_id} <= set(app._keystore.user_ids())
+    with SessionToken(elsewhere), pytest.raises(UnexpectedUserIdError):
+        connection.current().user()
+    ours = User.login(alice.username, "a password").sessionToken
+    with SessionToken(ours):
+        assert connection.current().user().user_id == alice.user_id
 
 
 def test_threads_have_their_own_session(alice: UserClient, make_user: MakeUser) -> None:

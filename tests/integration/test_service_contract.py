@@ -14,7 +14,8 @@ from virgil_service import FakeClock, VirgilService, make_e3kit
 from encrypted_parse import MemoryKeystore, UserClient
 from encrypted_parse.backup.keyknox import Place
 from encrypted_parse.crypto import PrivateKey
-from encrypted_parse.directory import new_card, parse_card
+from encrypted_parse.directory import are_linked, new_card, parse_card
+from encrypted_parse.directory.links import LINK_SIGNER
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.envelope import DetachedEnvelope
 from encrypted_parse.errors import DirectoryRefusedError
@@ -83,7 +84,7 @@ def test_cards_form_one_chain(make_party: Callable[[], Party]) -> None:
 
 
 def test_the_old_keys_signature_is_kept(make_party: Callable[[], Party]) -> None:
-    """A successor's signature "previous" is served as it was published."""
+    """The link of a successor is served as it was published, and holds."""
     alice = make_party()
     old = PrivateKey.generate()
     root = alice.card(old)
@@ -93,7 +94,9 @@ def test_the_old_keys_signature_is_kept(make_party: Callable[[], Party]) -> None
     served = alice.cards.search([alice.user_id])[alice.user_id]
     [card] = [card for card in served if card.card_id == id_of(successor)]
     signers = [item["signer"] for item in card.raw["signatures"]]
-    assert sorted(signers) == ["previous", "self", "virgil"]
+    assert sorted(signers) == [LINK_SIGNER, "self", "virgil"]
+    [older] = [card for card in served if card.card_id == id_of(root)]
+    assert are_linked(card, older)
 
 
 def test_a_revoked_chain_is_gone_and_stays_so(make_party: Callable[[], Party]) -> None:

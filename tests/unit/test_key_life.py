@@ -10,6 +10,7 @@ from virgil_service import FakeClock, VirgilService, make_e3kit
 from encrypted_parse import MemoryKeystore
 from encrypted_parse.backup import RecoveryCode
 from encrypted_parse.crypto import KeyType, PrivateKey
+from encrypted_parse.directory.links import LINK_SIGNER
 from encrypted_parse.e3kit import E3Kit, derive_passwords
 from encrypted_parse.errors import (
     AlreadyRegisteredError,
@@ -179,10 +180,10 @@ def test_the_senders_card_at_a_date(world: World) -> None:
 
 
 def test_the_old_key_signs_the_new_card(world: World) -> None:
-    """The signature "previous" is there if the old key is, and only then."""
+    """The link is there if the old key is, and only then."""
     alice = world.registered("alice")
     signers = [item["signer"] for item in alice.rotate_private_key().raw["signatures"]]
-    assert signers == ["self", "previous", "virgil"]
+    assert signers == ["self", LINK_SIGNER, "virgil"]
     alice.cleanup()
     signers = [item["signer"] for item in alice.rotate_private_key().raw["signatures"]]
     assert signers == ["self", "virgil"]

@@ -153,6 +153,11 @@ def test_files_of_the_first_version_are_read(tmp_path: Path) -> None:
     assert FileKeystore(tmp_path, "app").find("alice") == FULL
 
 
+def _entry_of(backend: FakeKeyring, user_id: str) -> tuple[tuple[str, str], str]:
+    [(place, entry)] = [item for item in backend.entries.items() if item[0][1] == user_id]
+    return place, entry
+
+
 def test_another_version_is_refused_by_its_number(tmp_path: Path) -> None:
     """What a later release wrote says so, with the step; the file stays as it is."""
     keystore = FileKeystore(tmp_path / "plain", "app")
@@ -167,7 +172,7 @@ def test_another_version_is_refused_by_its_number(tmp_path: Path) -> None:
     backend = FakeKeyring()
     ring = KeyringKeystore("app", tmp_path / "ring", backend=backend)
     ring.save(FULL)
-    [(place, entry)] = backend.entries.items()
+    place, entry = _entry_of(backend, "alice")
     backend.entries[place] = entry.replace('"version":1', '"version":2')
     other = FileKeystore(tmp_path / "sealed", "app", protection=key_service())
     for case in (keystore, other, ring):
@@ -184,7 +189,7 @@ def test_keyring_entries_without_a_version_are_read(tmp_path: Path) -> None:
     backend = FakeKeyring()
     ring = KeyringKeystore("app", tmp_path, backend=backend)
     ring.save(FULL)
-    [(place, entry)] = backend.entries.items()
+    place, entry = _entry_of(backend, "alice")
     assert '"version":1,' in entry
     backend.entries[place] = entry.replace('"version":1,', "")
     assert ring.find("alice") == FULL

@@ -84,10 +84,37 @@ def test_a_pin_remembers_what_it_held_before() -> None:
     other = chain_of([], "bob")
     pin = Pin.on(other, PinLevel.ACCEPTED, Pin.on(first, PinLevel.SEEN))
     assert pin.card_id == other.head.card_id
-    assert set(pin.keys) == {KEYS[0].public_key, KEYS[1].public_key}
+    assert set(pin.counting_keys) == {KEYS[0].public_key}
+    assert set(pin.former_keys) == {KEYS[1].public_key}
     for before, after in pairwise([first, other] * (MAX_CARDS + 1)):
         pin = Pin.on(after, PinLevel.SEEN, Pin.on(before, PinLevel.SEEN, pin))
     assert len(pin.cards) <= MAX_CARDS
+
+
+def test_each_key_has_its_own_level() -> None:
+    """A vouched key gives its level along links, both ways; a digest gives nothing."""
+    chain = chain_of([True, False, True, True])  # keys 0-1 linked, 2-3-4 linked
+    pin = Pin.on(chain, PinLevel.VERIFIED)
+    assert [card.level for card in pin.cards] == [PinLevel.VERIFIED] * 3 + [PinLevel.SEEN] * 2
+    assert pin.former_keys == (KEYS[1].public_key, KEYS[0].public_key)
+    seen = Pin.on(chain, PinLevel.SEEN)
+    assert seen.former_keys == ()
+    assert len(seen.counting_keys) == 5
+    assert Pin.on(chain, PinLevel.SEEN, pin) == pin
+    accepted = pin.with_accepted([KEYS[0].public_key, KEYS[4].public_key])
+    assert accepted.former_keys == (KEYS[1].public_key,)
+    assert accepted.level is PinLevel.VERIFIED
+    assert accepted.vouched_keys == accepted.counting_keys
+
+
+def test_a_key_counts_by_itself_whatever_its_card() -> None:
+    """The same key in another card has the level that it had."""
+    now = NOW + dt.timedelta(days=1)
+    again = parse_card(new_card("bob", KEYS[0], now), service_key=None)
+    first = Pin.on(chain_of([]), PinLevel.VERIFIED)
+    pin = Pin.on(CardChain((again,)), PinLevel.ACCEPTED, first)
+    assert pin.level is PinLevel.VERIFIED
+    assert pin.former_keys == ()
 
 
 # --- stores ---------------------------------------------------------------------------------
@@ -120,12 +147,13 @@ def test_a_store_keeps_pins_by_owner(store: TrustStore) -> None:
 def test_a_store_replaces_only_what_was_seen(store: TrustStore) -> None:
     """Two programs that saw different first cards do not overwrite each other."""
     first, second, third = (pin_of("bob", count) for count in range(3))
-    store.save("alice", [first], replacing={})
-    store.save("alice", [second], replacing={})
+    other = pin_of("carol")
+    assert store.save("alice", [first], replacing={}) == frozenset()
+    assert store.save("alice", [second, other], replacing={}) == {"bob"}
+    assert store.find("alice", ["bob", "carol"]) == {"bob": first, "carol": other}
+    assert store.save("alice", [third], replacing={"bob": second}) == {"bob"}
     assert store.find("alice", ["bob"]) == {"bob": first}
-    store.save("alice", [third], replacing={"bob": second})
-    assert store.find("alice", ["bob"]) == {"bob": first}
-    store.save("alice", [third], replacing={"bob": first})
+    assert store.save("alice", [third], replacing={"bob": first}) == frozenset()
     assert store.find("alice", ["bob"]) == {"bob": third}
 
 
@@ -138,6 +166,43 @@ def test_a_store_keeps_epochs(store: TrustStore) -> None:
     assert store.find_epoch("alice", "bob", "group") == 5
     assert store.find_epoch("alice", "carol", "group") == 4
     assert store.find_epoch("carol", "bob", "group") == -1
+    store.save_epoch("alice", "bob", "group", 4)  # of one who was slower
+    assert store.find_epoch("alice", "bob", "group") == 5
+    store.save_epoch("alice", "bob", "group", -1)
+    assert store.find_epoch("alice", "bob", "group") == -1
+
+
+def test_a_store_keeps_log_ins(store: TrustStore) -> None:
+    """By app and name; replaced only by whoever saw what is there; found by user too."""
+    assert store.find_login("app", "bob") is None
+    store.save_login("app", "bob", "u1", replacing=None)
+    store.save_login("app", "bob", "u2", replacing=None)
+    store.save_login("app", "bob", "u3", replacing="u2")
+    assert store.find_login("app", "bob") == "u1"
+    store.save_login("app", "robert", "u1", replacing=None)
+    store.save_login("other", "rob", "u1", replacing=None)
+    assert store.find_usernames("app", "u1") == {"bob", "robert"}
+    store.save_login("app", "bob", "u2", replacing="u1")
+    assert store.find_login("app", "bob") == "u2"
+    assert store.find_usernames("app", "u1") == {"robert"}
+    assert store.find_usernames("app", "u9") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("version", "step"), [(1, "move the file away"), (99, "pip install --upgrade")]
+)
+def test_a_file_of_another_form_is_refused_by_its_version(
+    tmp_path: Path, version: int, step: str
+) -> None:
+    """The error names the version and the step; the file stays."""
+    path = tmp_path / "pins.sqlite"
+    SqliteTrustStore(path).save("alice", [pin_of("bob")], replacing={})
+    with sqlite3.connect(path) as database:
+        database.execute(f"PRAGMA user_version = {version}")
+    database.close()
+    with pytest.raises(TrustStoreError, match=f"version {version}\\b") as caught:
+        SqliteTrustStore(path).find("alice", ["bob"])
+    assert step in str(caught.value.hint)
 
 
 def test_one_of_many_first_sights_wins(store: TrustStore) -> None:

@@ -33,6 +33,7 @@ _DOORS = (  # classes whose methods are given passwords and plaintexts before ou
 )
 _INSECURE = "qs-parse-rest"
 _MAX_USERS = 1000
+_LOG_IN, _SIGN_UP = "login", "users"
 _token: contextvars.ContextVar[str | None] = contextvars.ContextVar("parse_rest_session")
 
 
@@ -50,6 +51,7 @@ class Connection:
         self.root = self.parse.app.server_url
         self._lock = Lock()
         self._users: OrderedDict[str, UserClient] = OrderedDict()
+        self._confirmed: OrderedDict[str, str] = OrderedDict()
 
     def session_token(self) -> str | None:
         """Return the session of this thread or task; without one, parse_rest's own."""
@@ -66,10 +68,29 @@ class Connection:
             while len(self._users) > _MAX_USERS:
                 self._users.popitem(last=False)
 
+    def confirm(self, path: str, username: object, answer: Mapping[str, Any]) -> None:
+        """Take the answer to a log-in or sign-up: its session is known to be that name's user.
+
+        Raises:
+            UnexpectedUserIdError: It is another user than the name's.
+        """
+        user_id, token = answer.get("objectId"), answer.get("sessionToken")
+        if isinstance(username, str) and isinstance(user_id, str) and isinstance(token, str):
+            if path == _LOG_IN:
+                self.client.confirm_log_in(username, user_id)
+            else:
+                self.client.confirm_sign_up(username, user_id)
+            with self._lock:
+                self._confirmed[token] = user_id
+                while len(self._confirmed) > _MAX_USERS:
+                    self._confirmed.popitem(last=False)
+
     def user(self) -> UserClient:
         """Return the user of the present session.
 
         Raises:
+            UnexpectedUserIdError: No name was typed in for the session here, and keys of several
+                users are: use `log_in_as`.
             SessionExpiredError: Nobody is logged in, or no longer.
         """
         token = hushed(self.session_token())
@@ -81,7 +102,7 @@ class Connection:
         with self._lock:
             user = self._users.get(token)
         if user is None:
-            user = self.client.become(token)
+            user = self.client.become(token, expect_user_id=self._confirmed.get(token))
             self.remember(user)
         return user
 
@@ -219,7 +240,7 @@ def _execute(
     if batch:
         request: dict[str, Any] = {"method": http_verb, "path": f"{joined.parse.app.path}/{path}"}
         return {**request, "body": fields} if fields else request
-    if path == "login":
+    if path == _LOG_IN:
         http_verb = "POST"  # a password is no part of an address
     parse = joined.parse.with_session(joined.session_token())
     headers = dict(extra_headers or {})
@@ -230,7 +251,10 @@ def _execute(
         return _answer(lambda: parse.call("GET", path, params=_params(fields), headers=headers))
     content = hushed(encode(to_parse(fields, True)))
     headers["Content-Type"] = "application/json"
-    return _answer(lambda: parse.call(http_verb, path, content=content, headers=headers))
+    answer = _answer(lambda: parse.call(http_verb, path, content=content, headers=headers))
+    if path in (_LOG_IN, _SIGN_UP):
+        joined.confirm(path, fields.get("username"), answer)
+    return answer
 
 
 def _params(fields: Mapping[str, Any]) -> dict[str, str]:
