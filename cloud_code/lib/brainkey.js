@@ -28,7 +28,7 @@ const MAX_BRAINKEY_ID_CHARACTERS = 256;
  */
 function brainKeyRoutes(settings, store, { bls12_381: given, nowMilliseconds = Date.now } = {}) {
   const transform = settings.brainKeySecret === null ? null : createTransform(given ?? loadCurve(), settings);
-  return [{ method: 'POST', path: /^\/pythia\/v1\/brainkey$/, handle }];
+  return [{ method: 'POST', path: /^\/pythia\/v1\/brainkey$/, handle, writes: true }];
 
   async function handle({ identity, body }) {
     if (transform === null) throw new ServiceError('brainKeyOff');

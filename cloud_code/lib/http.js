@@ -19,7 +19,8 @@ const CORS = Object.freeze({
  * its own bodies and answers its own errors: a framework's error page is HTML, which hides every
  * error from E3Kit (services document, section 1).
  *
- * @param {{method: string, path: RegExp, handle: Function}[]} routes
+ * @param {{method: string, path: RegExp, handle: Function, writes?: boolean}[]} routes *writes*: not for an
+ *   identity whose user was deleted
  * @param {import('./settings.js').Settings} settings
  * @param {object} options
  * @param {(identity: string) => Promise<boolean>} options.hasEnded whether its user was deleted:
@@ -49,7 +50,7 @@ function createHandler(routes, settings, { hasEnded, now = Date.now, log = conso
     if (route === undefined) throw new ServiceError('methodNotAllowed');
     const body = method === 'GET' ? {} : await readBody(request);
     const parameter = route.path.exec(path)[1];
-    if (await hasEnded(identity)) throw new ServiceError('endedIdentity');
+    if (route.writes && (await hasEnded(identity))) throw new ServiceError('endedIdentity');
     return route.handle({ identity, parameter, body, request, nowSeconds: Math.floor(now() / 1000) });
   }
 

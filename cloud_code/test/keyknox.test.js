@@ -167,10 +167,11 @@ test('a deleted user leaves neither card nor records, and its identity stays end
   for (const answer of [
     await call('POST', '/card/v5', { as: 'alice', body: newCard('alice') }),
     await call('POST', '/card/v5', { as: 'alice', body: newCard('alice', { previous: idOf(card) }) }),
-    await alice.get(), await alice.put(copy('again')), await alice.push('z', ['alice']),
+    await alice.put(copy('again')), await alice.push('z', ['alice']),
   ]) {
     assert.deepEqual([answer.status, answer.json.code], [400, 40044]);
   }
+  assert.equal((await alice.get()).json.value, '');
 }));
 
 test('a card that is published while its user is deleted counts nowhere', () => withService(async (call, settings, Parse) => {

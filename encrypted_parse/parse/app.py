@@ -8,6 +8,7 @@ from typing import NoReturn
 from attrs import field, frozen
 
 from encrypted_parse.errors import ConfigurationError, NotPicklableError
+from encrypted_parse.parse.names import quote_object_id
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -49,6 +50,11 @@ class ParseApp:
         ):
             if value is not None and not (value and value.isascii() and value.isprintable()):
                 raise ConfigurationError(f"the {name} is empty or not printable ASCII")
+
+    @property
+    def files_url(self) -> str:
+        """Where the server serves stored files, by their names."""
+        return f"{self.server_url}/files/{quote_object_id(self.application_id)}"
 
     @property
     def path(self) -> str:
