@@ -27,24 +27,15 @@ const ENCODINGS = Object.freeze(['toJSON', '_getSaveJSON']); // for the log and 
  * @returns {(request: object) => void} throws a Parse.Error with the code 111 (incorrect type)
  */
 function createEncodableCheck(Parse) {
-  return ({ object, original }) => {
-    if (isEncodable(object) && (!original || isEncodable(original))) return;
+  return ({ object }) => {
+    if (isEncodable(object)) return;
     mute(object);
     throw new Parse.Error(INCORRECT_TYPE,
       `${object.className}: a date is invalid, a pointer or a file is incomplete, or it nests too deep`);
   };
 }
 
-/**
- * Give an object that cannot be encoded an encoding that cannot fail. For triggers that come too late
- * to refuse: they have to call it before they return.
- *
- * @param {object} object
- */
-function muteUnencodable(object) {
-  if (!isEncodable(object)) mute(object);
-}
-
+/** Give an object that cannot be encoded an encoding that cannot fail. */
 function mute(object) {
   for (const name of ENCODINGS) {
     Object.defineProperty(object, name, { value: () => ({}), configurable: true });
@@ -80,4 +71,4 @@ function isWhole({ __type: type, iso, className, objectId, name, url }) {
   return true;
 }
 
-module.exports = { createEncodableCheck, muteUnencodable };
+module.exports = { createEncodableCheck };

@@ -11,7 +11,7 @@
  */
 const { brainKeyRoutes } = require('./brainkey.js');
 const { cardRoutes } = require('./cards-service.js');
-const { createEncodableCheck, muteUnencodable } = require('./encodable.js');
+const { createEncodableCheck } = require('./encodable.js');
 const { createGuard, installGuard } = require('./guard.js');
 const { createHandler } = require('./http.js');
 const { keyknoxRoutes } = require('./keyknox-service.js');
@@ -37,12 +37,7 @@ function installCloudFunctions(Parse, settings, { afterDeleteUser = true } = {})
   installVirgilJwt(Parse, settings);
   installRoleMembers(Parse);
   installStatus(Parse, settings);
-  if (afterDeleteUser) {
-    Parse.Cloud.afterDelete('_User', ({ object }) => {
-      muteUnencodable(object);
-      return forgetUser(Parse, object.id);
-    });
-  }
+  if (afterDeleteUser) Parse.Cloud.afterDelete('_User', ({ object }) => forgetUser(Parse, object.id));
   prepareInBackground(Parse, settings);
 }
 

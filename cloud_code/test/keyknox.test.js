@@ -152,10 +152,8 @@ test('a deleted user leaves neither card nor records, and its identity stays end
   await alice.put(copy('backup'));
   await alice.push('x', ['alice', 'bob']);
   const bobs = await bob.push('y', ['alice', 'bob']);
-  const object = { id: 'alice', toJSON: () => { throw new Error('invalid date'); }, _getSaveJSON: () => ({}) };
-  const cleaned = Parse.triggers.get('afterDelete _User')({ object });
-  assert.deepEqual(object.toJSON(), {}, 'the server writes it to its log at once');
-  await cleaned;
+  await Parse.triggers.get('afterDelete _User')({ object: { id: 'alice' } });
+  await Parse.triggers.get('afterDelete _User')({ object: { id: 'alice' } });
   const search = await call('POST', '/card/v5/actions/search', { as: 'bob', body: { identity: 'alice' } });
   assert.deepEqual(search.json, []);
   const found = await call('GET', `/card/v5/${idOf(card)}`, { as: 'bob' });

@@ -119,6 +119,7 @@ def init(
 _OWN_FILES = {
     "cloud/main.js": """const companion = require('./lib/index.js');
 companion.installCloudFunctions(Parse, companion.loadSettings(process.env));
+Parse.Cloud.beforeSave('_User', companion.createEncodableCheck(Parse));
 companion.installGuard(Parse, require('./encrypted-fields.json'));""",
     "cloud/app.js": """const companion = require('./lib/index.js');
 app.use('/virgil', companion.virgilHandler(Parse, companion.loadSettings(process.env)));""",

@@ -27,6 +27,7 @@ export async function startParse(settings, lifecycle, database) {
   const server = new ParseServer(
     options(settings, require, origin, await database, async (Parse) => {
       companion.installCloudFunctions(Parse, companionSettings);
+      Parse.Cloud.beforeSave('_User', companion.createEncodableCheck(Parse));
       if (settings.encryptedFields) companion.installGuard(Parse, require(settings.encryptedFields));
       if (settings.cloudMain) await import(pathToFileURL(settings.cloudMain).href);
     }),
