@@ -31,7 +31,7 @@ const installed = new WeakMap();
  */
 function storesOf(Parse, settings) {
   const present = installed.get(Parse);
-  if (present !== undefined && (settings === undefined || settings === present.settings)) return present;
+  if (present !== undefined && (settings === undefined || isSame(settings, present.settings))) return present;
   if (settings === undefined) {
     throw new Error('encrypted_parse: call installCloudFunctions(Parse, settings) first');
   }
@@ -46,6 +46,9 @@ function storesOf(Parse, settings) {
   installed.set(Parse, stores);
   return stores;
 }
+
+/** Functions and routes may each read the same settings: as far as the stores go, they are. */
+const isSame = (one, other) => one.rowKey.equals(other.rowKey) && one.keyknoxBytes === other.keyknoxBytes;
 
 /** @param {Stores} stores @returns {import('./closed-class.js').ClosedClass[]} all that they write to */
 const classesOf = ({ cards, keyknox, reports, throttle, foreign }) =>

@@ -348,9 +348,9 @@ def test_readers_or_author_change_alone(alice: UserClient, bob: UserClient) -> N
 def test_sharing_and_revoking(alice: UserClient, bob: UserClient) -> None:
     """What the library sends to share and to revoke satisfies the guard."""
     row = alice.save(Guarded(owner_id=alice.user_id, body="1", shared="2"))
-    alice.share(row, [bob.user_id])
+    alice.share(row, with_=[bob.user_id])
     assert bob.get(Guarded, row.object_id or "").body == "1"
-    alice.revoke(row, [bob.user_id])
+    alice.revoke(row, from_=[bob.user_id])
     row = alice.get(Guarded, row.object_id or "")
     row.reader_ids = [bob.user_id]
     alice.save(row)
