@@ -15,6 +15,7 @@ import pytest
 import requests
 from servers.matrix import NEWEST, Server, app_settings, postgres, run_server
 
+from encrypted_parse import EncryptedClient, File, MemoryKeystore, Model, field
 from encrypted_parse.devserver import DevServer, dev_server
 
 _COLUMN = {"form": "authEncrypt", "readers": None, "author": None}
@@ -168,6 +169,29 @@ def test_users_are_looked_at_without_a_guard(dev_server: DevServer) -> None:
     answer = attacker("POST", "users", {**body, attacker.column(): BROKEN["Date"]})
     assert answer.json()["code"] == 111
     attacker.assert_alive()
+
+
+class Guarded(Model):
+    """A plain file in a class with a trigger and LiveQuery."""
+
+    photo: File | None = None
+    photos: list[File] = field(factory=list)
+
+
+def test_our_own_client(dev_server: DevServer) -> None:
+    """It knows a stored file by its name, and sends what can be encoded all the same."""
+    client = EncryptedClient.from_env(dev_server.environment(), keystore=MemoryKeystore())
+    user = client.sign_up(secrets.token_hex(6), "a password")
+    name = user.parse.upload_file("a.bin", b"content", "application/octet-stream")
+    saved = user.save(Guarded(photo=File(name), photos=[File(name)]))
+    fetched = user.get(Guarded, str(saved.object_id))
+    assert fetched.photo == File(name)
+    assert fetched.photo.url is not None
+    assert requests.get(fetched.photos[0].url or "", timeout=10).content == b"content"
+    user.save_all([Guarded(photo=File(name))])
+    fetched.photo = File(name)
+    user.save(fetched)
+    assert requests.get(f"{dev_server.url}/health", timeout=10).json() == {"status": "ok"}
 
 
 @pytest.mark.matrix
