@@ -574,7 +574,7 @@ class FunctionFailedError(ParseServerError):
 
 
 class GuardRefusedError(ParseServerError):
-    """Codes 9001 to 9007: the cloud code's guard refuses what an encrypted column was to hold."""
+    """Codes 9001 to 9012: the cloud code's guard refuses what an encrypted column was to hold."""
 
 
 class IncorrectTypeError(ParseServerError):

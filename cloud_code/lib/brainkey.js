@@ -18,18 +18,17 @@ const POINT_BYTES = 49;
 const FIELD_BYTES = 48;
 const DOMAIN = 'encrypted_parse BrainKey G2';
 const MIN_MILLISECONDS_BETWEEN_CALLS = 1950; // clients wait 2000 and try once more
-const MAX_REMEMBERED_CALLERS = 100_000;
 const MAX_BRAINKEY_ID_CHARACTERS = 256;
 
 /**
  * @param {import('./settings.js').Settings} settings
+ * @param {import('./throttle-store.js').ThrottleStore} store
  * @param {{bls12_381?: object, nowMilliseconds?: () => number}} [options] *bls12_381*: that of
  *   `@noble/curves`, where this folder cannot `require` it
  */
-function brainKeyRoutes(settings, { bls12_381: given, nowMilliseconds = Date.now } = {}) {
+function brainKeyRoutes(settings, store, { bls12_381: given, nowMilliseconds = Date.now } = {}) {
   const transform = settings.brainKeySecret === null ? null : createTransform(given ?? loadCurve(), settings);
-  const throttle = createThrottle(nowMilliseconds);
-  return [{ method: 'POST', path: /^\/pythia\/v1\/brainkey$/, handle }];
+  return [{ method: 'POST', path: /^\/pythia\/v1\/brainkey$/, handle, writes: true }];
 
   async function handle({ identity, body }) {
     if (transform === null) throw new ServiceError('brainKeyOff');
@@ -38,7 +37,8 @@ function brainKeyRoutes(settings, { bls12_381: given, nowMilliseconds = Date.now
     if (encoded === null || typeof keyName !== 'string' || keyName.length > MAX_BRAINKEY_ID_CHARACTERS) {
       throw new ServiceError('malformedPoint');
     }
-    throttle(identity);
+    const passes = await store.pass(identity, nowMilliseconds(), MIN_MILLISECONDS_BETWEEN_CALLS);
+    if (!passes) throw new ServiceError('throttled');
     return { body: { seed: transform(encoded, identity, keyName).toString('base64') } };
   }
 }
@@ -101,22 +101,6 @@ function createTransform(curve, settings) {
 function deriveScalar(settings, order) {
   const okm = hkdfSync('sha512', settings.brainKeySecret, '', `encrypted_parse BrainKey k ${settings.appId}`, 64);
   return (BigInt(`0x${Buffer.from(okm).toString('hex')}`) % (order - 1n)) + 1n;
-}
-
-/** One accepted call per identity and window; refusals do not extend it. */
-function createThrottle(nowMilliseconds) {
-  const last = new Map(); // in the order of the calls
-  return (identity) => {
-    const now = nowMilliseconds();
-    for (const [caller, at] of last) {
-      if (now - at < MIN_MILLISECONDS_BETWEEN_CALLS && last.size < MAX_REMEMBERED_CALLERS) break;
-      last.delete(caller);
-    }
-    const previous = last.get(identity);
-    if (previous !== undefined && now - previous < MIN_MILLISECONDS_BETWEEN_CALLS) throw new ServiceError('throttled');
-    last.delete(identity);
-    last.set(identity, now);
-  };
 }
 
 module.exports = { brainKeyRoutes };

@@ -2,7 +2,7 @@
 
 const { createHash } = require('node:crypto');
 const { ClosedClass } = require('./closed-class.js');
-const { keyIdsOf } = require('./card.js');
+const { chainsOf, endSlot, nextSlot, rootSlot, toCard, toFields } = require('./card-row.js');
 const { ServiceError } = require('./errors.js');
 
 /**
@@ -13,7 +13,8 @@ const { ServiceError } = require('./errors.js');
  * `next:CARD`, and a revocation takes `next:CARD` of the chain's current card too. Object ids are
  * primary keys in every database behind Parse Server, so of two racing registrations, successors
  * or revocations exactly one is inserted, in one process or in many, and a crash leaves a row or
- * none. Whether a card is current, superseded or revoked is read from which slots are taken.
+ * none. Whether a card is current, superseded or revoked is read from which slots are taken. The
+ * slot `end:IDENTITY` says that the identity's user was deleted: then none of its cards counts.
  */
 const CLASS_NAME = 'VirgilCard';
 const IDENTITIES_AT_ONCE = 50;
@@ -22,19 +23,24 @@ const ROW_BYTES = 64; // more than the names of a raw card's members
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024; // what clients read, and what one search may take in memory
 
 class CardStore {
-  #rows;
+  #serviceKey;
 
-  /** @param {object} Parse the server's own */
-  constructor(Parse) {
-    this.#rows = new ClosedClass(Parse, CLASS_NAME, {
-      kind: 'String', identity: 'String', slot: 'String', cardId: 'String', previousCardId: 'String',
-      keyId: 'String', longKeyId: 'String', contentSnapshot: 'String', signatures: 'String',
-    }, ['identity', 'cardId', 'keyId', 'longKeyId']);
-  }
-
-  /** Create the class, closed to clients. */
-  prepare() {
-    return this.#rows.prepare();
+  /**
+   * @param {object} Parse the server's own
+   * @param {import('./settings.js').Settings} settings
+   */
+  constructor(Parse, settings) {
+    this.#serviceKey = settings.servicePublicKey;
+    this.rows = new ClosedClass(Parse, settings.rowKey, {
+      name: CLASS_NAME,
+      columns: {
+        kind: 'String', identity: 'String', slot: 'String', cardId: 'String', previousCardId: 'String',
+        keyId: 'String', longKeyId: 'String', contentSnapshot: 'String', signatures: 'String',
+      },
+      indexed: ['identity', 'cardId', 'keyId', 'longKeyId'],
+      named: ['slot'],
+      idOf: (row) => slotId(String(row.get('slot'))),
+    });
   }
 
   /**
@@ -42,9 +48,10 @@ class CardStore {
    * @returns {Promise<{card: import('./card.js').Card, outdated: boolean} | null>}
    */
   async get(id) {
-    const rows = await this.#rows.rows((query) => query.equalTo('cardId', id).equalTo('kind', 'card'));
-    if (rows.length === 0) return null;
-    return { card: toCard(rows[0]), outdated: (await this.#taken([nextSlot(id)])).size > 0 };
+    const rows = await this.rows.rows((query) => query.equalTo('cardId', id).equalTo('kind', 'card'));
+    const card = rows.map((row) => toCard(row, this.#serviceKey)).find((one) => one !== null);
+    if (card === undefined) return null;
+    return { card, outdated: (await this.#taken([nextSlot(id), endSlot(card.identity)])).size > 0 };
   }
 
   /**
@@ -55,8 +62,8 @@ class CardStore {
    * @throws {ServiceError} answerTooLarge: they have more than one answer holds; never for a single one
    */
   async search(identities) {
-    const rows = await this.#rows.rows((query) => query.containedIn('identity', identities), undefined, checkSize);
-    return chainsOf(rows).filter((chain) => !chain.revoked).flatMap((chain) => chain.cards);
+    const rows = await this.rows.rows((query) => query.containedIn('identity', identities), undefined, checkSize);
+    return chainsOf(rows, this.#serviceKey).filter((chain) => !chain.revoked).flatMap((chain) => chain.cards);
   }
 
   /**
@@ -104,7 +111,8 @@ class CardStore {
    */
   async publish(card) {
     const rows = await this.#ofIdentity(card.identity);
-    const chains = chainsOf(rows);
+    if (rows.some((row) => row.get('kind') === 'end')) throw new ServiceError('endedIdentity');
+    const chains = chainsOf(rows, this.#serviceKey);
     const head = chains.find((chain) => !chain.revoked)?.cards.at(-1);
     if (head?.id === card.id) return { card: head, created: false };
     // An old card that is sent again must not bring back a key that was replaced or revoked.
@@ -118,16 +126,13 @@ class CardStore {
       if (head?.id !== card.previousCardId) throw new ServiceError('badPredecessor');
       slot = nextSlot(head.id);
     }
-    const inserted = await this.#insert(slot, {
-      kind: 'card',
-      identity: card.identity,
-      cardId: card.id,
-      ...(card.previousCardId === null ? {} : { previousCardId: card.previousCardId }),
-      ...keyIdsOf(card),
-      contentSnapshot: card.contentSnapshot,
-      signatures: JSON.stringify(card.signatures),
-    });
-    if (inserted) return { card, created: true };
+    const inserted = await this.#insert(slot, toFields(card));
+    if (inserted) {
+      if (!(await this.hasEnded(card.identity))) return { card, created: true };
+      // The user was deleted meanwhile. The card counts nowhere; let it not look current either.
+      await this.#revokeAll(card.identity);
+      throw new ServiceError('endedIdentity');
+    }
     // Somebody was faster: perhaps our own client, repeating a request whose answer was lost.
     const winner = await this.get(card.id);
     if (winner !== null) return { card: winner.card, created: false };
@@ -145,14 +150,19 @@ class CardStore {
   }
 
   /**
-   * Revoke the identity's current chain, if there is one: its Parse user was deleted.
+   * End an identity for ever, since its Parse user was deleted: its cards leave the search, and no other
+   * is published for it.
    *
    * @param {string} identity
    */
-  async revokeAll(identity) {
-    for (const chain of chainsOf(await this.#ofIdentity(identity))) {
-      if (!chain.revoked) await this.#insert(nextSlot(chain.cards.at(-1).id), { kind: 'revocation', identity });
-    }
+  async end(identity) {
+    await this.#insert(endSlot(identity), { kind: 'end', identity });
+    await this.#revokeAll(identity);
+  }
+
+  /** @param {string} identity @returns {Promise<boolean>} */
+  async hasEnded(identity) {
+    return (await this.#taken([endSlot(identity)])).size > 0;
   }
 
   /**
@@ -164,29 +174,37 @@ class CardStore {
   async findKeys(keyIds) {
     const found = [];
     for (const column of ['keyId', 'longKeyId']) {
-      const rows = await this.#rows.rows((query) => query.containedIn(column, keyIds), [column, 'identity']);
-      found.push(...rows.map((row) => ({ keyId: row.get(column), identity: row.get('identity') })));
+      const rows = await this.rows.rows((query) => query.containedIn(column, keyIds));
+      for (const row of rows) {
+        const card = toCard(row, this.#serviceKey);
+        if (card !== null) found.push({ keyId: row.get(column), identity: card.identity });
+      }
     }
     return found;
   }
 
   /** @returns {Promise<boolean>} false if the slot is taken */
   #insert(slot, fields) {
-    return this.#rows.insert(slotId(slot), { slot, ...fields });
+    return this.rows.insert(slotId(slot), { slot, ...fields });
+  }
+
+  async #revokeAll(identity) {
+    for (const { cards } of chainsOf(await this.#ofIdentity(identity), this.#serviceKey)) {
+      // Taken already, if it was revoked before: then this changes nothing.
+      if (cards.length > 0) await this.#insert(nextSlot(cards.at(-1).id), { kind: 'revocation', identity });
+    }
   }
 
   #ofIdentity(identity) {
-    return this.#rows.rows((query) => query.equalTo('identity', identity));
+    return this.rows.rows((query) => query.equalTo('identity', identity));
   }
 
   async #taken(slots) {
-    const rows = await this.#rows.rows((query) => query.containedIn('objectId', slots.map(slotId)));
+    const rows = await this.rows.rows((query) => query.containedIn('objectId', slots.map(slotId)));
     return new Set(rows.map((row) => row.get('slot')));
   }
 }
 
-const nextSlot = (cardId) => `next:${cardId}`;
-const rootSlot = (identity, generation) => `root:${generation}:${identity}`;
 /** Identities may hold any ASCII; an object id is better a fixed length of plain characters. */
 const slotId = (slot) => createHash('sha256').update(slot).digest('hex');
 
@@ -194,37 +212,6 @@ const slotId = (slot) => createHash('sha256').update(slot).digest('hex');
 function checkSize(rows) {
   const sizes = rows.map((row) => (row.get('contentSnapshot') ?? '').length + (row.get('signatures') ?? '').length + ROW_BYTES);
   if (sizes.reduce((sum, size) => sum + size, 0) > MAX_ANSWER_BYTES) throw new ServiceError('answerTooLarge');
-}
-
-function toCard(row) {
-  return {
-    id: row.get('cardId'),
-    identity: row.get('identity'),
-    previousCardId: row.get('previousCardId') ?? null,
-    createdAt: 0,
-    contentSnapshot: row.get('contentSnapshot'),
-    signatures: JSON.parse(row.get('signatures')),
-  };
-}
-
-/**
- * Sort rows into chains, oldest card first.
- *
- * @returns {{cards: import('./card.js').Card[], revoked: boolean}[]}
- */
-function chainsOf(rows) {
-  const bySlot = new Map(rows.map((row) => [row.get('slot'), row]));
-  return rows
-    .filter((row) => row.get('slot').startsWith('root:'))
-    .map((root) => {
-      const cards = [];
-      let row = root;
-      while (row !== undefined && row.get('kind') === 'card') {
-        cards.push(toCard(row));
-        row = bySlot.get(nextSlot(row.get('cardId')));
-      }
-      return { cards, revoked: row !== undefined };
-    });
 }
 
 module.exports = { CLASS_NAME, CardStore, MAX_CARDS_PER_IDENTITY };

@@ -49,7 +49,7 @@ function parseCard(raw) {
   const signed = Buffer.concat([snapshot, extra]);
   if (!verifyVirgil(signed, Buffer.from(self.signature, 'base64'), key)) throw new ServiceError('badSelfSignature');
   return {
-    id: cardId(snapshot),
+    id: cardIdOf(snapshot),
     identity: content.identity,
     previousCardId: content.previous_card_id ?? null,
     createdAt: content.created_at,
@@ -72,7 +72,7 @@ function parseKey(text) {
 }
 
 /** @param {Buffer} snapshot */
-const cardId = (snapshot) => sha512(snapshot).subarray(0, 32).toString('hex');
+const cardIdOf = (snapshot) => sha512(snapshot).subarray(0, 32).toString('hex');
 
 function isContent(content) {
   return (
@@ -157,4 +157,4 @@ function keyIdsOf(card) {
 /** @param {Card} card */
 const toRaw = (card) => ({ content_snapshot: card.contentSnapshot, signatures: card.signatures });
 
-module.exports = { checkPublisher, countersign, isCardId, keyIdsOf, parseCard, toRaw };
+module.exports = { cardIdOf, checkPublisher, countersign, isCardId, keyIdsOf, parseCard, toRaw };

@@ -16,7 +16,7 @@ const MAX_OUTDATED_IDS = 1000;
  */
 function cardRoutes(store, settings) {
   return [
-    { method: 'POST', path: /^\/card\/v5$/, handle: publish },
+    { method: 'POST', path: /^\/card\/v5$/, handle: publish, writes: true },
     { method: 'POST', path: /^\/card\/v5\/actions\/search$/, handle: search },
     { method: 'POST', path: /^\/card\/v5\/actions\/outdated$/, handle: outdated },
     { method: 'POST', path: /^\/card\/v5\/actions\/revoke\/([^/]+)$/, handle: revoke },

@@ -1,10 +1,11 @@
 'use strict';
 
 const { MAX_RECIPIENTS, parseEnvelope } = require('./envelope.js');
+const { createEncodableCheck } = require('./encodable.js');
 const { isObject } = require('./encoding.js');
-const { ReportStore } = require('./report-store.js');
-const { CardStore } = require('./card-store.js');
 const { keyIdsOf } = require('./card.js');
+const { authorOf, isSameUser, readersOf } = require('./guard-users.js');
+const { storesOf } = require('./stores.js');
 const { rememberGuard } = require('./status.js');
 
 /**
@@ -28,7 +29,13 @@ const PROBLEMS = Object.freeze({
   readerLeftOut: ['readers', 9005, 'the envelope cannot be opened by a user who is to read it'],
   authorLeftOut: ['author', 9006, 'the envelope cannot be opened by its author'],
   unknownRecipient: ['cards', 9007, 'the envelope names a key of no published card'],
+  unknownReaders: ['readers', 9008, 'a column of its readers holds neither user ids nor pointers to _User'],
+  unknownAuthor: ['author', 9009, 'the column of its author holds neither a user id nor a pointer to _User'],
+  outsider: ['readers', 9010, 'the envelope can be opened by a user who may not read the object'],
+  authorChanged: ['author', 9011, 'the author changes, whose signature the envelope does not have'],
+  defaultValue: ['envelope', 9012, "the column has a default value, which is no envelope: take it out of the schema"],
 });
+const ALONE = '; the stored value stays as it is: send it along, encrypted anew, with the change of readers or author';
 
 /**
  * Check a configuration, as read from encrypted-fields.json.
@@ -71,64 +78,86 @@ function readConfig(config) {
  *
  * @param {object} Parse
  * @param {unknown} config
- * @returns {(request: object) => Promise<void>} throws a Parse.Error with a code from 9001 to 9007
+ * @returns {(request: object) => Promise<void>} throws a Parse.Error: 111 if the server cannot encode
+ *   the object, of any class; else a code from 9001 to 9012
  */
 function createGuard(Parse, config) {
   const { classes, rules } = readConfig(config);
   rememberGuard(Parse, { classes, rules });
-  const cards = new CardStore(Parse);
-  const reports = new ReportStore(Parse);
+  const refuseUnencodable = createEncodableCheck(Parse);
 
   return async function guard(request) {
+    refuseUnencodable(request); // before anything else: every other refusal is logged with the object
     const { object } = request;
-    const fields = classes[object.className] ?? {};
     const dirty = new Set(object.dirtyKeys());
-    for (const [field, declared] of Object.entries(fields)) {
-      for (const problem of await problemsOf(request, field, declared, dirty)) {
-        await act(object.className, field, problem);
+    for (const [field, declared] of Object.entries(classes[object.className] ?? {})) {
+      const change = describe(request, field, declared, dirty);
+      for (const problem of await problemsOf(request, field, declared, change)) {
+        await act(object.className, field, problem, change);
       }
     }
   };
 
-  async function act(className, field, problem) {
+  async function act(className, field, problem, { value }) {
     const [rule, code, text] = PROBLEMS[problem];
-    if (rules[rule] === 'enforce') throw new Parse.Error(code, `${className}.${field}: ${text}`);
-    if (rules[rule] === 'report') await reports.count(className, field, problem);
+    const alone = rule !== 'envelope' && !value ? ALONE : '';
+    if (rules[rule] === 'enforce') throw new Parse.Error(code, `${className}.${field}: ${text}${alone}`);
+    if (rules[rule] === 'report') await storesOf(Parse).reports.count(className, field, problem);
   }
 
-  async function problemsOf({ object, user }, field, declared, dirty) {
-    const changed = dirty.has(field);
-    // A reader who is added to the ACL alone cannot open what was encrypted before.
-    if (!changed && !(dirty.has('ACL') && declared.readers === 'acl')) return [];
-    if (changed && isOperation(object, field)) return ['operation'];
+  async function problemsOf(request, field, declared, change) {
+    const { object, original } = request;
+    if (change.value && isOperation(object, field)) return ['operation'];
     const value = object.get(field);
+    if (value === undefined && !original && (await hasDefault(object.className, field))) return ['defaultValue'];
     if (value === undefined || value === null) return [];
+    if (!change.value && !change.readers && !change.author) return [];
     const envelope = parseEnvelope(value);
-    if (envelope === null) return changed ? ['notAnEnvelope'] : [];
-    if (envelope.form !== declared.form) return changed ? ['wrongForm'] : [];
-    return recipientProblems(object, user, declared, envelope);
+    if (envelope === null) return change.value ? ['notAnEnvelope'] : [];
+    if (envelope.form !== declared.form) return change.value ? ['wrongForm'] : [];
+    return userProblems(request, declared, envelope, change);
   }
 
-  async function recipientProblems(object, user, declared, envelope) {
+  /** Parse Server puts a schema's default in after every `beforeSave`, past this one. */
+  async function hasDefault(className, field) {
+    if (rules.envelope === 'off') return false;
+    const schema = await Parse.Server.database.loadSchema();
+    const classes = await schema.getAllClasses(); // from the server's memory
+    const { defaultValue } = classes.find((one) => one.className === className)?.fields?.[field] ?? {};
+    return defaultValue !== undefined && defaultValue !== null;
+  }
+
+  async function userProblems({ object, user }, declared, envelope, change) {
     const problems = [];
-    const { everybody, readers } = readersOf(object, declared.readers);
-    const author = declared.author === null ? user?.id : object.get(declared.author);
+    const { readers, permitted, everybody, unknown } = readersOf(object, declared.readers);
+    const author = authorOf(object, declared.author, change.value ? user : undefined);
     if (everybody) problems.push('publicRead');
+    if (unknown && (change.value || change.readers)) problems.push('unknownReaders');
+    if (author.unknown && (change.value || change.author)) problems.push('unknownAuthor');
+    const named = new Set(envelope.recipients);
     const asked = [
       ...(rules.readers === 'off' ? [] : readers),
-      ...(rules.author === 'off' || typeof author !== 'string' ? [] : [author]),
+      ...(rules.author === 'off' || author.id === null ? [] : [author.id]),
     ];
-    if (asked.length > MAX_RECIPIENTS) {
-      problems.push('readerLeftOut'); // no envelope has so many; and each would cost a lookup
-    } else if (asked.length > 0) {
-      const named = new Set(envelope.recipients);
+    // No envelope has so many; and each would cost a lookup.
+    if (asked.length > MAX_RECIPIENTS) return [...problems, 'readerLeftOut'];
+    if (asked.length > 0) {
       const able = await usersNamed(asked, named);
       if (rules.readers !== 'off' && readers.some((reader) => !able.has(reader))) problems.push('readerLeftOut');
-      if (rules.author !== 'off' && typeof author === 'string' && !able.has(author)) problems.push('authorLeftOut');
+      if (rules.author !== 'off' && author.id !== null && !able.has(author.id)) problems.push('authorLeftOut');
     }
-    if (rules.cards !== 'off') {
-      const known = new Set((await cards.findKeys(envelope.recipients)).map(({ keyId }) => keyId));
-      if (envelope.recipients.some((id) => !known.has(id))) problems.push('unknownRecipient');
+    if (change.author && !change.value) problems.push('authorChanged');
+    // An extra stanza is as good as an extra reader.
+    const looksForOutsiders = rules.readers !== 'off' && permitted !== null && author.id !== null;
+    if (looksForOutsiders || rules.cards !== 'off') {
+      const known = new Set();
+      const invited = new Set();
+      for (const { keyId, identity } of await storesOf(Parse).cards.findKeys(envelope.recipients)) {
+        known.add(keyId);
+        if (identity === author.id || permitted?.has(identity)) invited.add(keyId);
+      }
+      if (looksForOutsiders && [...known].some((id) => !invited.has(id))) problems.push('outsider');
+      if (rules.cards !== 'off' && envelope.recipients.some((id) => !known.has(id))) problems.push('unknownRecipient');
     }
     return problems;
   }
@@ -136,7 +165,7 @@ function createGuard(Parse, config) {
   /** Those of *userIds* of whom a card, current or older, is among the identifiers *named*. */
   async function usersNamed(userIds, named) {
     const able = new Set();
-    for await (const card of cards.searchAll([...new Set(userIds)])) {
+    for await (const card of storesOf(Parse).cards.searchAll([...new Set(userIds)])) {
       const { keyId, longKeyId } = keyIdsOf(card);
       if (named.has(keyId) || named.has(longKeyId)) able.add(card.identity);
     }
@@ -144,25 +173,23 @@ function createGuard(Parse, config) {
   }
 }
 
+/**
+ * What a save changes, of what has to match: the value, who is to read it, whose it is. The stored
+ * envelope has to match the readers and the author after a change of them alone, too.
+ */
+function describe({ object, original }, field, { readers, author }, dirty) {
+  const columns = readers === 'acl' ? ['ACL'] : readers ?? [];
+  return {
+    value: dirty.has(field),
+    readers: columns.some((column) => dirty.has(column)),
+    author: author !== null && dirty.has(author) && !isSameUser(object.get(author), original?.get(author)),
+  };
+}
+
 /** Whether the field is changed by anything but setting or deleting it. */
 function isOperation(object, field) {
   const operation = object.op(field)?.toJSON?.();
   return isObject(operation) && typeof operation.__op === 'string' && operation.__op !== 'Delete';
-}
-
-/** The users who are to read: of the ACL, or of the named columns. Roles are not resolved. */
-function readersOf(object, declared) {
-  if (declared === null) return { everybody: false, readers: [] };
-  if (declared === 'acl') {
-    const permissions = object.getACL()?.permissionsById ?? { '*': { read: true } };
-    const readers = Object.keys(permissions).filter((who) => permissions[who]?.read);
-    return {
-      everybody: readers.includes('*'),
-      readers: readers.filter((who) => who !== '*' && !who.startsWith('role:')),
-    };
-  }
-  const readers = declared.flatMap((column) => object.get(column) ?? []).filter((id) => typeof id === 'string');
-  return { everybody: false, readers };
 }
 
 /**

@@ -19,11 +19,16 @@ const CORS = Object.freeze({
  * its own bodies and answers its own errors: a framework's error page is HTML, which hides every
  * error from E3Kit (services document, section 1).
  *
- * @param {{method: string, path: RegExp, handle: Function}[]} routes
+ * @param {{method: string, path: RegExp, handle: Function, writes?: boolean}[]} routes *writes*: not for an
+ *   identity whose user was deleted
  * @param {import('./settings.js').Settings} settings
- * @param {{now?: () => number, log?: (message: string) => void}} [options]
+ * @param {object} options
+ * @param {(identity: string) => Promise<boolean>} options.hasEnded whether its user was deleted:
+ *   tokens outlive users
+ * @param {() => number} [options.now]
+ * @param {(message: string) => void} [options.log]
  */
-function createHandler(routes, settings, { now = Date.now, log = console.error } = {}) {
+function createHandler(routes, settings, { hasEnded, now = Date.now, log = console.error }) {
   return async function virgil(request, response) {
     let answer;
     try {
@@ -45,6 +50,7 @@ function createHandler(routes, settings, { now = Date.now, log = console.error }
     if (route === undefined) throw new ServiceError('methodNotAllowed');
     const body = method === 'GET' ? {} : await readBody(request);
     const parameter = route.path.exec(path)[1];
+    if (route.writes && (await hasEnded(identity))) throw new ServiceError('endedIdentity');
     return route.handle({ identity, parameter, body, request, nowSeconds: Math.floor(now() / 1000) });
   }
 

@@ -5,26 +5,25 @@
  *
  *     const companion = require('./lib');
  *     const settings = companion.loadSettings(process.env);
- *     companion.installCloudFunctions(Parse, settings);             // tokens, roles, deleted users
+ *     companion.installCloudFunctions(Parse, settings);             // tokens, roles, deleted users, storage
  *     companion.installGuard(Parse, require('./encrypted-fields.json'));
  *     app.use('/virgil', companion.virgilHandler(Parse, settings)); // cards, Keyknox, BrainKey
  */
 const { brainKeyRoutes } = require('./brainkey.js');
-const { CardStore } = require('./card-store.js');
 const { cardRoutes } = require('./cards-service.js');
+const { createEncodableCheck } = require('./encodable.js');
 const { createGuard, installGuard } = require('./guard.js');
 const { createHandler } = require('./http.js');
 const { keyknoxRoutes } = require('./keyknox-service.js');
-const { KeyknoxStore } = require('./keyknox-store.js');
 const { loadSettings } = require('./settings.js');
-const { ReportStore } = require('./report-store.js');
 const { installRoleMembers } = require('./role-members.js');
 const { installStatus } = require('./status.js');
+const { prepare, prepareInBackground, storesOf } = require('./stores.js');
 const { installVirgilJwt } = require('./virgil-jwt.js');
 
 /**
- * Define the functions `virgil-jwt`, `role-members` and `encrypted-parse-status`, and clean up after
- * deleted users.
+ * Define the functions `virgil-jwt`, `role-members`, `encrypted-parse-status` and
+ * `encrypted-parse-repair`, clean up after deleted users, and begin to make the storage.
  *
  * Parse Server keeps one `afterDelete` a class: an app that has its own for users passes
  * `{afterDeleteUser: false}` and calls `forgetUser(Parse, userId)` there.
@@ -34,26 +33,31 @@ const { installVirgilJwt } = require('./virgil-jwt.js');
  * @param {{afterDeleteUser?: boolean}} [options]
  */
 function installCloudFunctions(Parse, settings, { afterDeleteUser = true } = {}) {
+  storesOf(Parse, settings);
   installVirgilJwt(Parse, settings);
   installRoleMembers(Parse);
   installStatus(Parse, settings);
   if (afterDeleteUser) Parse.Cloud.afterDelete('_User', ({ object }) => forgetUser(Parse, object.id));
+  prepareInBackground(Parse, settings);
 }
 
 /**
- * Revoke the cards of a deleted user, and delete what it kept in Keyknox. Other users' records
- * for it stay: they cannot be read by anybody else, and are their owners' to delete.
+ * End the identity of a deleted user: its cards are revoked, no other is ever published for it, and
+ * what it kept in Keyknox is deleted. Other users' records for it stay: they cannot be read by
+ * anybody else, and are their owners' to delete.
  *
  * @param {object} Parse
  * @param {string} userId
  */
 async function forgetUser(Parse, userId) {
-  await new CardStore(Parse).revokeAll(userId);
-  await new KeyknoxStore(Parse).removeAll(userId);
+  const { cards, keyknox, throttle } = storesOf(Parse);
+  await cards.end(userId);
+  await keyknox.removeAll(userId);
+  await throttle.forget(userId);
 }
 
 /**
- * The services as one Express handler. Its storage is made by the first request.
+ * The services as one Express handler. Requests wait for the storage.
  *
  * @param {object} Parse
  * @param {import('./settings.js').Settings} settings
@@ -61,19 +65,15 @@ async function forgetUser(Parse, userId) {
  *   folder cannot `require` it
  */
 function virgilHandler(Parse, settings, options = {}) {
+  const { cards, keyknox, throttle } = storesOf(Parse, settings);
   const routes = [
-    ...cardRoutes(new CardStore(Parse), settings),
-    ...keyknoxRoutes(new KeyknoxStore(Parse)),
-    ...brainKeyRoutes(settings, options),
+    ...cardRoutes(cards, settings),
+    ...keyknoxRoutes(keyknox),
+    ...brainKeyRoutes(settings, throttle, options),
   ];
-  return createHandler(routes, settings);
+  return createHandler(routes, settings, { hasEnded: (identity) => cards.hasEnded(identity) });
 }
 
-/** Make the storage now, so that a server that cannot says so at its start. @param {object} Parse */
-async function prepare(Parse) {
-  await new CardStore(Parse).prepare();
-  await new KeyknoxStore(Parse).prepare();
-  await new ReportStore(Parse).prepare();
-}
-
-module.exports = { createGuard, forgetUser, installCloudFunctions, installGuard, loadSettings, prepare, virgilHandler };
+module.exports = {
+  createEncodableCheck, createGuard, forgetUser, installCloudFunctions, installGuard, loadSettings, prepare, virgilHandler,
+};

@@ -19,9 +19,9 @@ const PREVIOUS_HASH_HEADER = 'virgil-keyknox-previous-hash';
 function keyknoxRoutes(store) {
   return [
     { method: 'GET', path: /^\/keyknox\/v1$/, handle: get },
-    { method: 'PUT', path: /^\/keyknox\/v1$/, handle: put },
+    { method: 'PUT', path: /^\/keyknox\/v1$/, handle: put, writes: true },
     { method: 'POST', path: /^\/keyknox\/v1\/reset$/, handle: clear },
-    { method: 'POST', path: /^\/keyknox\/v2\/push$/, handle: push },
+    { method: 'POST', path: /^\/keyknox\/v2\/push$/, handle: push, writes: true },
     { method: 'POST', path: /^\/keyknox\/v2\/pull$/, handle: pull },
     { method: 'POST', path: /^\/keyknox\/v2\/keys$/, handle: keys },
     { method: 'POST', path: /^\/keyknox\/v2\/reset$/, handle: reset },

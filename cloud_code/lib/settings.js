@@ -1,9 +1,12 @@
 'use strict';
 
-const { createPrivateKey, createPublicKey } = require('node:crypto');
+const { createPrivateKey, createPublicKey, hkdfSync } = require('node:crypto');
 const { decodeBase64 } = require('./encoding.js');
 
 const MIN_SECRET_BYTES = 32;
+const ROW_KEY_BYTES = 32;
+const ROW_KEY_LABEL = 'encrypted_parse companion rows v1';
+const DEFAULT_KEYKNOX_BYTES = 8 * 1024 * 1024;
 
 /** Every variable that has to be set, with what it is; both go into the message if one is missing. */
 const VARIABLES = Object.freeze({
@@ -21,13 +24,14 @@ class Settings {
   #apiKey;
   #serviceKey;
   #brainKeySecret;
+  #rowKey;
 
   /**
-   * @param {{appId: string, apiKeyId: string,
+   * @param {{appId: string, apiKeyId: string, keyknoxBytes: number,
    *          apiKey: import('node:crypto').KeyObject, serviceKey: import('node:crypto').KeyObject,
    *          brainKeySecret: Buffer | null}} parts
    */
-  constructor({ appId, apiKeyId, apiKey, serviceKey, brainKeySecret }) {
+  constructor({ appId, apiKeyId, apiKey, serviceKey, brainKeySecret, keyknoxBytes }) {
     this.appId = appId;
     this.apiKeyId = apiKeyId;
     this.#apiKey = apiKey;
@@ -35,6 +39,12 @@ class Settings {
     this.#brainKeySecret = brainKeySecret;
     /** What verifies the tokens that `apiKey` signs. */
     this.apiPublicKey = createPublicKey(apiKey);
+    /** What verifies the cards that `serviceKey` signed. */
+    this.servicePublicKey = createPublicKey(serviceKey);
+    /** How much one identity may keep in Keyknox. */
+    this.keyknoxBytes = keyknoxBytes;
+    const secret = serviceKey.export({ type: 'pkcs8', format: 'der' });
+    this.#rowKey = Buffer.from(hkdfSync('sha256', secret, '', ROW_KEY_LABEL, ROW_KEY_BYTES));
     Object.freeze(this);
   }
 
@@ -44,6 +54,11 @@ class Settings {
 
   get serviceKey() {
     return this.#serviceKey;
+  }
+
+  /** What seals the rows of our classes: see ClosedClass. */
+  get rowKey() {
+    return this.#rowKey;
   }
 
   /** null if backups by password are switched off. */
@@ -73,6 +88,7 @@ function loadSettings(env) {
     apiKey: readKey(env, 'VIRGIL_APP_KEY'),
     serviceKey: readKey(env, 'VIRGIL_SERVICE_KEY'),
     brainKeySecret: readSecret(env, 'VIRGIL_BRAINKEY_SECRET'),
+    keyknoxBytes: readBytes(env, 'VIRGIL_KEYKNOX_BYTES', DEFAULT_KEYKNOX_BYTES),
   });
 }
 
@@ -100,6 +116,13 @@ function readSecret(env, name) {
   const secret = decodeBase64(env[name].trim());
   if (secret !== null && secret.length >= MIN_SECRET_BYTES) return secret;
   throw new Error(`encrypted_parse: ${name} is not the base64 of at least ${MIN_SECRET_BYTES} random bytes`);
+}
+
+/** An optional number of bytes. */
+function readBytes(env, name, byDefault) {
+  if (!env[name]) return byDefault;
+  if (/^[1-9][0-9]{0,11}$/.test(env[name].trim())) return Number(env[name]);
+  throw new Error(`encrypted_parse: ${name} is not a number of bytes`);
 }
 
 module.exports = { Settings, VARIABLES, loadSettings };

@@ -1,6 +1,6 @@
 'use strict';
 
-const { createPublicKey } = require('node:crypto');
+const { repair } = require('./stores.js');
 const { version } = require('../package.json');
 
 const OPERATION_FORBIDDEN = 119;
@@ -24,25 +24,27 @@ function rememberGuard(Parse, { classes, rules }) {
 }
 
 /**
- * The cloud function `encrypted-parse-status`: what an operator has to know of the companion, for
- * `encrypted-parse cloud doctor`. For the master key alone; no secret is told to it either.
+ * The cloud functions `encrypted-parse-status`, what an operator has to know of the companion, and
+ * `encrypted-parse-repair`, which takes out of its classes what is not its own: for `encrypted-parse
+ * cloud doctor`. For the master key alone; no secret is told to it either.
  *
  * @param {object} Parse the server's own
  * @param {import('./settings.js').Settings} settings
  */
 function installStatus(Parse, settings) {
-  Parse.Cloud.define('encrypted-parse-status', async ({ master }) => {
+  const forMaster = (run) => async ({ master }) => {
     if (master !== true) throw new Parse.Error(OPERATION_FORBIDDEN, 'for the master key alone');
-    const servicePublicKey = createPublicKey(settings.serviceKey).export({ type: 'spki', format: 'der' });
-    return {
-      version,
-      node: process.versions.node,
-      now: new Date().toISOString(),
-      brainKey: settings.brainKeySecret !== null,
-      servicePublicKey: servicePublicKey.toString('base64'),
-      guarded: guarded.get(Parse) ?? {},
-    };
-  });
+    return run();
+  };
+  Parse.Cloud.define('encrypted-parse-status', forMaster(() => ({
+    version,
+    node: process.versions.node,
+    now: new Date().toISOString(),
+    brainKey: settings.brainKeySecret !== null,
+    servicePublicKey: settings.servicePublicKey.export({ type: 'spki', format: 'der' }).toString('base64'),
+    guarded: guarded.get(Parse) ?? {},
+  })));
+  Parse.Cloud.define('encrypted-parse-repair', forMaster(async () => ({ repaired: await repair(Parse) })));
 }
 
 module.exports = { installStatus, rememberGuard };

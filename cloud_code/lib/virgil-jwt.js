@@ -1,6 +1,7 @@
 'use strict';
 
 const { issueToken } = require('./jwt.js');
+const { storesOf } = require('./stores.js');
 
 const INVALID_SESSION_TOKEN = 209;
 const VALIDATION_ERROR = 142;
@@ -22,18 +23,24 @@ function installVirgilJwt(Parse, settings) {
   });
 }
 
+/** The id of the session's user, which has to be there still: sessions outlive users, as rows and in caches. */
 async function findUserId(Parse, { user, params }) {
-  const given = params?.sessionToken;
-  if (user && (given === undefined || given === null || given === '')) return user.id;
-  if (user) {
-    if (given === user.getSessionToken()) return user.id;
-    throw new Parse.Error(VALIDATION_ERROR, 'the parameter sessionToken is not the session of this request');
-  }
-  const found = typeof given === 'string' && given.length <= MAX_SESSION_TOKEN_CHARACTERS && given !== ''
-    ? await findLiveSession(Parse, given) : null;
-  const owner = found?.get('user')?.id;
-  if (typeof owner !== 'string') throw new Parse.Error(INVALID_SESSION_TOKEN, 'log in first');
+  const owner = user ? ownerByRequest(Parse, user, params?.sessionToken) : await ownerByParameter(Parse, params?.sessionToken);
+  const refused = new Parse.Error(INVALID_SESSION_TOKEN, 'log in first');
+  if (typeof owner !== 'string') throw refused;
+  const present = await new Parse.Query('_User').equalTo('objectId', owner).select('objectId').first({ useMasterKey: true });
+  if (!present || (await storesOf(Parse).cards.hasEnded(owner))) throw refused;
   return owner;
+}
+
+function ownerByRequest(Parse, user, given) {
+  if (given === undefined || given === null || given === '' || given === user.getSessionToken()) return user.id;
+  throw new Parse.Error(VALIDATION_ERROR, 'the parameter sessionToken is not the session of this request');
+}
+
+async function ownerByParameter(Parse, given) {
+  if (typeof given !== 'string' || given === '' || given.length > MAX_SESSION_TOKEN_CHARACTERS) return undefined;
+  return (await findLiveSession(Parse, given))?.get('user')?.id;
 }
 
 /** Sessions outlive their expiry as rows, so the date decides. */

@@ -2,14 +2,17 @@
 
 // The guard without a server: which values it lets through, and how it says no.
 const assert = require('node:assert/strict');
-const { createHash, randomBytes } = require('node:crypto');
+const { createPrivateKey, createPublicKey, randomBytes } = require('node:crypto');
 const { readFileSync } = require('node:fs');
 const path = require('node:path');
 const test = require('node:test');
 
-const { CardStore } = require('../lib/card-store.js');
+const { createEncodableCheck } = require('../lib/encodable.js');
 const { parseEnvelope } = require('../lib/envelope.js');
 const { createGuard, installGuard, readConfig } = require('../lib/guard.js');
+const { countersign, parseCard } = require('../lib/card.js');
+const { storesOf } = require('../lib/stores.js');
+const { newCard, newSettings } = require('./harness.js');
 const { memoryParse } = require('./memory-parse.js');
 
 const vectors = JSON.parse(readFileSync(path.join(__dirname, '../../tests/vectors/e3kit-crypto.json'), 'utf8'));
@@ -67,34 +70,38 @@ test('100,000 recipients and deep nesting cost little', () => {
 
 // --- the rules -------------------------------------------------------------------------------
 
+const ofPem = (base64) => createPrivateKey({ key: Buffer.from(base64, 'base64'), format: 'der', type: 'pkcs8' });
+
 /** A Parse in memory in which the vectors' users have cards. */
 async function parseWithCards() {
   const Parse = memoryParse();
-  const store = new CardStore(Parse);
+  const settings = newSettings();
+  const { cards } = storesOf(Parse, settings);
   for (const identity of ['alice', 'bob', 'carol']) {
-    const content = { identity, created_at: 1, version: '5.0', public_key: vectors.keys[identity].public_key };
-    const snapshot = Buffer.from(JSON.stringify(content));
-    await store.publish({
-      id: createHash('sha512').update(snapshot).digest().subarray(0, 32).toString('hex'),
-      identity, previousCardId: null, contentSnapshot: snapshot.toString('base64'), signatures: [],
-    });
+    const privateKey = ofPem(vectors.keys[identity].private_key);
+    const raw = newCard(identity, { key: { privateKey, publicKey: createPublicKey(privateKey) } });
+    await cards.publish(countersign(parseCard(raw), settings.serviceKey));
   }
   return Parse;
 }
 
-/** As much of a request as the guard looks at. */
-function request(fields, { dirty = Object.keys(fields), acl, user, op } = {}) {
+class User {
+  constructor(id, className = '_User') { this.id = id; this.className = className; }
+}
+
+/** As much of a request as the guard looks at. *before*: what was stored, of an update. */
+function request(fields, { dirty = Object.keys(fields), acl, user, op, before } = {}) {
   const permissionsById = acl && Object.fromEntries(acl.map((who) => [who, { read: true }]));
-  return {
-    user: user && { id: user },
-    object: {
-      className: 'Message',
-      dirtyKeys: () => dirty,
-      get: (name) => fields[name],
-      getACL: () => (permissionsById ? { permissionsById } : null),
-      op: (name) => (op && name in fields ? { toJSON: () => op } : undefined),
-    },
-  };
+  const asObject = (values) => ({
+    className: 'Message',
+    dirtyKeys: () => dirty,
+    get: (name) => values[name],
+    getACL: () => (permissionsById ? { permissionsById } : null),
+    op: (name) => (op && name in values ? { toJSON: () => op } : undefined),
+    toJSON: () => ({ ...values }),
+    _getSaveJSON: () => ({ ...values }),
+  });
+  return { user: user && { id: user }, object: asObject(fields), original: before && asObject(before) };
 }
 
 const config = (rules, declared = {}) => ({
@@ -170,6 +177,110 @@ test('columns can name the readers, and the caller can be the author', async () 
   assert.equal(await codeOf(own, request({ body: forThree }, { user: 'alice' })), null);
 });
 
+test('users are named by ids and by pointers, alone and in lists; other shapes are refused', async () => {
+  const Parse = await parseWithCards();
+  const guard = createGuard(Parse, config(strict, { readers: ['to', 'others'] }));
+  const check = (fields) => codeOf(guard, request({ body: forThree, senderId: 'alice', ...fields }, { acl: ['alice', 'bob', 'carol'] }));
+  assert.equal(await check({ to: new User('bob'), others: [new User('carol'), 'bob'], senderId: new User('alice') }), null);
+  assert.equal(await check({ to: new User('mallory') }), 9005);
+  assert.equal(await check({ to: [new User('bob'), new User('mallory')] }), 9005);
+  assert.equal(await check({ senderId: new User('mallory') }), 9006);
+  for (const shape of [5, '', true, {}, { bob: true }, [['bob']], new User('bob', 'Person'), [new User('bob'), { id: 'carol' }], new Date()]) {
+    assert.equal(await check({ to: shape }), 9008, JSON.stringify(shape));
+  }
+  for (const shape of [undefined, null, 5, '', {}, ['alice'], [new User('alice')], new User('alice', 'Person')]) {
+    assert.equal(await check({ senderId: shape }), 9009, JSON.stringify(shape));
+  }
+});
+
+test('the stored envelope has to match when the readers or the author change alone', async () => {
+  const Parse = await parseWithCards();
+  const before = { body: forThree, to: ['bob', 'carol'], senderId: 'alice' };
+  const guard = createGuard(Parse, config(strict, { readers: ['to'] }));
+  const change = async (fields, acl = ['alice']) => {
+    try {
+      await guard(request({ ...before, ...fields }, { dirty: Object.keys(fields), acl, before }));
+    } catch (error) {
+      assert.match(error.message, /send it along, encrypted anew/);
+      return error.code;
+    }
+    return null;
+  };
+  assert.equal(await change({ to: ['carol', new User('bob')] }), null, 'the same readers');
+  assert.equal(await change({ to: ['bob', 'carol', 'mallory'] }), 9005);
+  assert.equal(await change({ to: ['bob'] }), 9010, 'whoever was taken out can still open it');
+  assert.equal(await change({ to: ['bob'] }, ['alice', 'carol']), null, 'shared by the ACL');
+  assert.equal(await change({ to: 5 }), 9008);
+  assert.equal(await change({ senderId: new User('alice') }), null, 'the same author');
+  assert.equal(await change({ senderId: 'mallory' }), 9006);
+  assert.equal(await change({ senderId: 'bob' }), 9011, 'a reader, but the signature is not hers');
+  assert.equal(await change({ senderId: undefined }), 9009);
+  assert.equal(await change({ senderId: 'bob', body: undefined }), null, 'the value goes');
+  const byAcl = createGuard(Parse, config(strict));
+  const acl = (readers) => codeOf(byAcl, request({ ...before }, { dirty: ['ACL'], acl: readers, before }));
+  assert.equal(await acl(['alice', 'bob', 'carol']), null);
+  assert.equal(await acl(['alice', 'bob', 'carol', 'mallory']), 9005);
+  assert.equal(await acl(['alice', 'bob']), 9010);
+  assert.equal(await acl(['alice', 'role:Readers']), null, 'roles are not resolved');
+});
+
+test('a stanza for a user who may not read is refused with the value, too', async () => {
+  const Parse = await parseWithCards();
+  const only = createGuard(Parse, config(strict, { readers: [], author: null }));
+  const check = (guard, body, options) => codeOf(guard, request({ body, senderId: 'bob' }, options));
+  assert.equal(await check(only, forBob, { user: 'bob', acl: ['bob'] }), null);
+  assert.equal(await check(only, forThree, { user: 'bob', acl: ['bob'] }), 9010);
+  assert.equal(await check(only, forThree, { user: 'bob', acl: ['bob', 'carol', 'alice'] }), null, 'shared');
+  assert.equal(await check(only, forThree, { user: 'bob' }), null, 'a public object names no outsider');
+  const own = createGuard(Parse, config(strict, { readers: null }));
+  assert.equal(await check(own, forThree, { acl: ['bob'] }), null, 'only the client can tell');
+});
+
+test('a default value of the schema is found before it is stored', async () => {
+  const Parse = await parseWithCards();
+  const guard = createGuard(Parse, config({}));
+  Parse.make('Message', { fields: { body: { type: 'String', defaultValue: 'hello' }, senderId: { type: 'String' } } });
+  const create = (fields, options) => codeOf(guard, request({ senderId: 'alice', ...fields }, options));
+  assert.equal(await create({}), 9012);
+  assert.equal(await create({ body: undefined }, { op: { __op: 'Delete' } }), 9012);
+  assert.equal(await create({ body: forThree }, { acl: ['bob'] }), null);
+  assert.equal(await create({}, { before: {} }), null, 'of an update the server makes nothing up');
+  Parse.classes.get('Message').fields.body.defaultValue = undefined;
+  assert.equal(await create({}), null);
+});
+
+test('what the server cannot write down is refused first, and written down as nothing', async () => {
+  const Parse = await parseWithCards();
+  const guard = createGuard(Parse, config(strict));
+  const nested = (depth) => {
+    let value = 1;
+    for (let level = 0; level < depth; level += 1) value = [value];
+    return value;
+  };
+  const typed = (type, fields = {}) => ({ __type: type, ...fields });
+  const broken = [
+    typed('Date', { iso: 'no date' }), typed('Date'), typed('Date', { iso: 5 }), typed('Pointer', { className: 'A' }),
+    typed('Pointer', { objectId: 'x' }), typed('Pointer', { className: 'A', objectId: '' }), typed('Object', { className: 'A' }),
+    typed('File', { name: 'a' }), typed('File', { url: 'http://a' }), typed('File'), nested(101), nested(50_000),
+  ];
+  for (const value of broken) {
+    for (const fields of [{ other: value }, { body: 'a secret', other: { a: [{ b: value }] } }]) {
+      const what = request(fields);
+      await assert.rejects(guard(what), { code: 111, message: /^Message: / });
+      assert.deepEqual([what.object.toJSON(), what.object._getSaveJSON()], [{}, {}]);
+    }
+  }
+  const thrower = request({});
+  thrower.object._getSaveJSON = () => { throw new Error('Tried to encode an invalid date.'); };
+  await assert.rejects(guard(thrower), { code: 111 });
+  for (const value of [typed('Date', { iso: '2026-11-24T12:00:00.000Z' }), typed('File', { name: 'a', url: 'http://a' }), nested(99)]) {
+    await guard(request({ other: value }));
+  }
+  // Of any class, for an app's own triggers.
+  const refuse = createEncodableCheck(Parse);
+  assert.throws(() => refuse(request({ a: broken[0] })), { code: 111 });
+});
+
 test('report counts and lets through; off does neither', async () => {
   const Parse = await parseWithCards();
   const guard = createGuard(Parse, config({ envelope: 'report', readers: 'report', author: 'off' }));
@@ -179,7 +290,7 @@ test('report counts and lets through; off does neither', async () => {
   assert.equal(await codeOf(guard, request({ body: forBob, senderId: 'alice' }, { acl: ['carol'] })), null);
   const rows = [...Parse.rowsOf('EncryptedParseReport').values()];
   const problems = Object.fromEntries(rows.map(({ problem, count }) => [problem, count]));
-  assert.deepEqual(problems, { notAnEnvelope: 3, readerLeftOut: 1 });
+  assert.deepEqual(problems, { notAnEnvelope: 3, readerLeftOut: 1, outsider: 1 });
   assert.ok(!JSON.stringify(rows).includes('secret'));
 });
 

@@ -13,10 +13,10 @@ const newKey = () => generateKeyPairSync('ed25519');
 const toBase64 = (key) => key.export({ format: 'der', type: 'pkcs8' }).toString('base64');
 const now = () => Math.floor(Date.now() / 1000);
 
-function newSettings() {
+function newSettings(variables = {}) {
   return companion.loadSettings({
     VIRGIL_APP_ID: 'app', VIRGIL_APP_KEY_ID: 'key',
-    VIRGIL_APP_KEY: toBase64(newKey().privateKey), VIRGIL_SERVICE_KEY: toBase64(newKey().privateKey),
+    VIRGIL_APP_KEY: toBase64(newKey().privateKey), VIRGIL_SERVICE_KEY: toBase64(newKey().privateKey), ...variables,
   });
 }
 
@@ -33,8 +33,8 @@ function newCard(identity, { previous, createdAt = now(), key = newKey(), signer
 const idOf = (card) => createHash('sha512')
   .update(Buffer.from(card.content_snapshot, 'base64')).digest().subarray(0, 32).toString('hex');
 
-async function withService(run) {
-  const settings = newSettings();
+async function withService(run, variables) {
+  const settings = newSettings(variables);
   const Parse = memoryParse();
   const handler = companion.virgilHandler(Parse, settings);
   const server = http.createServer((request, response) => handler(request, response));

@@ -6,7 +6,10 @@ const { createHash } = require('node:crypto');
 const test = require('node:test');
 
 const companion = require('../lib/index.js');
-const { idOf, newCard, withService } = require('./harness.js');
+const { storesOf } = require('../lib/stores.js');
+const { ThrottleStore } = require('../lib/throttle-store.js');
+const { idOf, newCard, newSettings, withService } = require('./harness.js');
+const { memoryParse } = require('./memory-parse.js');
 
 const EMPTY = createHash('sha512').digest('base64');
 const b64 = (text) => Buffer.from(text).toString('base64');
@@ -141,19 +144,86 @@ test('without a secret there is no BrainKey', () => withService(async (call) => 
   assert.deepEqual([answer.status, answer.json.code], [404, 60002]);
 }));
 
-test('a deleted user leaves neither card nor records', () => withService(async (call, settings, Parse) => {
+test('a deleted user leaves neither card nor records, and its identity stays ended', () => withService(async (call, settings, Parse) => {
   companion.installCloudFunctions(Parse, settings);
-  const alice = user(call, 'alice');
-  const root = newCard('alice');
-  await call('POST', '/card/v5', { as: 'alice', body: root });
-  await call('POST', '/card/v5', { as: 'alice', body: newCard('alice', { previous: idOf(root) }) });
+  const [alice, bob] = ['alice', 'bob'].map((name) => user(call, name));
+  const card = newCard('alice');
+  assert.equal((await call('POST', '/card/v5', { as: 'alice', body: card })).status, 201);
   await alice.put(copy('backup'));
-  await alice.push('ticket', ['alice', 'bob']);
-  await user(call, 'bob').push('bob\'s', ['alice']);
+  await alice.push('x', ['alice', 'bob']);
+  const bobs = await bob.push('y', ['alice', 'bob']);
   await Parse.triggers.get('afterDelete _User')({ object: { id: 'alice' } });
   await Parse.triggers.get('afterDelete _User')({ object: { id: 'alice' } });
-  assert.deepEqual((await call('POST', '/card/v5/actions/search', { as: 'bob', body: { identities: ['alice'] } })).json, []);
+  const search = await call('POST', '/card/v5/actions/search', { as: 'bob', body: { identity: 'alice' } });
+  assert.deepEqual(search.json, []);
+  const found = await call('GET', `/card/v5/${idOf(card)}`, { as: 'bob' });
+  assert.equal(found.headers.get('x-virgil-is-superseeded'), 'true');
+  assert.equal((await bob.pull('alice')).json.value, '');
+  assert.deepEqual((await bob.pull('bob')).json.value, b64('y'));
+  assert.equal(hashOf(await bob.pull('bob')), hashOf(bobs));
+  // Tokens live twenty minutes longer than their user.
+  for (const answer of [
+    await call('POST', '/card/v5', { as: 'alice', body: newCard('alice') }),
+    await call('POST', '/card/v5', { as: 'alice', body: newCard('alice', { previous: idOf(card) }) }),
+    await alice.put(copy('again')), await alice.push('z', ['alice']),
+  ]) {
+    assert.deepEqual([answer.status, answer.json.code], [400, 40045]);
+  }
   assert.equal((await alice.get()).json.value, '');
-  assert.deepEqual((await alice.keys({})).json, []);
-  assert.equal((await alice.pull('bob')).json.value, b64('bob\'s'));
 }));
+
+test('a card that is published while its user is deleted counts nowhere', () => withService(async (call, settings, Parse) => {
+  const { cards } = storesOf(Parse, settings);
+  const card = newCard('alice');
+  const insert = Parse.Server.database.create;
+  Parse.Server.database.create = async (name, row) => {
+    if (row.kind === 'card') await cards.end('alice'); // after the request looked, before it writes
+    return insert(name, row);
+  };
+  const answer = await call('POST', '/card/v5', { as: 'alice', body: card });
+  assert.equal(answer.json.code, 40045);
+  const search = await call('POST', '/card/v5/actions/search', { as: 'bob', body: { identity: 'alice' } });
+  assert.deepEqual(search.json, []);
+  const outdated = await call('POST', '/card/v5/actions/outdated', { as: 'bob', body: { card_ids: [idOf(card)] } });
+  assert.deepEqual(outdated.json, [idOf(card)]);
+}));
+
+test('an owner keeps so many bytes, whoever pushes them at once', () => withService(async (call) => {
+  const alice = user(call, 'alice');
+  const half = 'x'.repeat(300_000); // some 800 kB, as value and in the meta data
+  const keys = Array.from({ length: 20 }, (_, number) => ({ ...place, key: `${number}` }));
+  const answers = await Promise.all(keys.map((at) => alice.push(half, ['alice'], undefined, at)));
+  assert.equal(answers.filter(({ status }) => status === 200).length, 10);
+  const refused = answers.find(({ status }) => status !== 200);
+  assert.deepEqual([refused.status, refused.json.code], [400, 50014]);
+  assert.equal((await alice.put(copy(half))).json.code, 50014, 'v1 counts too');
+  assert.equal((await user(call, 'bob').push(half, ['alice'])).status, 200, 'it counts for its owner alone');
+  // What gets smaller is taken, and room that was made is there.
+  const first = await alice.pull('alice', keys.find((_, number) => answers[number].status === 200));
+  const { root, path, key } = first.json;
+  assert.equal((await alice.push('small', ['alice'], hashOf(first), { root, path, key })).status, 200);
+  assert.equal((await alice.push(half, ['alice'], undefined, { ...place, key: 'new' })).status, 200);
+}));
+
+test('the quota is a setting', () => withService(async (call) => {
+  const alice = user(call, 'alice');
+  assert.equal((await alice.put(copy('x'.repeat(3000)))).status, 200);
+  assert.equal((await alice.push('x'.repeat(3000), ['alice'])).json.code, 50014);
+}, { VIRGIL_KEYKNOX_BYTES: '10000' }));
+
+test('of calls in one moment, in several processes, one makes a BrainKey seed', async () => {
+  const Parse = memoryParse();
+  const settings = newSettings();
+  const processes = [0, 1].map(() => new ThrottleStore(Parse, settings));
+  const passed = async (now) => {
+    const calls = Array.from({ length: 20 }, (_, number) => processes[number % 2].pass('alice', now, 1950));
+    return (await Promise.all(calls)).filter((pass) => pass).length;
+  };
+  for (const [now, expected] of [[10_000, 1], [11_000, 0], [11_950, 1], [13_000, 0], [13_900, 1]]) {
+    assert.equal(await passed(now), expected, `at ${now}`);
+  }
+  assert.ok(await processes[0].pass('bob', 10_000, 1950));
+  assert.ok(await processes[0].pass('alice', 1_000, 1950), 'a clock that was ahead does not lock out for ever');
+  await processes[1].forget('alice');
+  assert.ok(await processes[0].pass('alice', 1_001, 1950));
+});

@@ -12,7 +12,7 @@ class ParseError extends Error {
 /** A Parse whose roles are `{name: {users: [...], roles: [...], hidden: bool}}`. */
 function parseWith(roles) {
   const functions = new Map();
-  const query = (ids) => {
+  const query = (objects) => {
     let limit = 100;
     let skip = 0;
     const chain = {
@@ -21,14 +21,16 @@ function parseWith(roles) {
       limit: (count) => { limit = count; return chain; },
       skip: (count) => { skip = count; return chain; },
       find: async (options) => {
-        assert.deepEqual(options, { useMasterKey: true });
-        return ids.slice(skip, skip + limit);
+        if (options.useMasterKey !== true) assert.deepEqual(options, { sessionToken: 'token' });
+        const shown = objects.filter(({ hidden }) => options.useMasterKey === true || !hidden);
+        return shown.slice(skip, skip + limit);
       },
     };
     return chain;
   };
   const roleOf = (name) => ({
     id: `id-${name}`,
+    hidden: roles[name].hidden,
     relation: (kind) => ({
       query: () => query((roles[name][kind] ?? []).map((one) => (kind === 'users' ? { id: one } : roleOf(one)))),
     }),
@@ -50,7 +52,7 @@ test('users of a role and of the roles in it, at any depth, in circles too', asy
   const ask = parseWith({
     top: { users: ['b'], roles: ['middle'] },
     middle: { users: ['c', 'b'], roles: ['bottom', 'top'] },
-    bottom: { users: ['a'], roles: ['middle'], hidden: true },
+    bottom: { users: ['a'], roles: ['middle'] },
     empty: {},
   });
   const { members } = await ask({ roles: ['top', 'empty', 'top'] });
@@ -63,6 +65,17 @@ test('who is not logged in, or may not read the role, learns nothing', async () 
   for (const name of ['hidden', 'missing', '__proto__', 'constructor']) {
     await assert.rejects(ask({ roles: [name] }), { code: 142 });
   }
+});
+
+test('through a role in it that the caller may not read, nothing is told, nor a part', async () => {
+  const ask = parseWith({
+    top: { users: ['b'], roles: ['middle', 'open'] },
+    middle: { users: ['c'], roles: ['bottom'] },
+    bottom: { users: ['a'], hidden: true },
+    open: { users: ['d'] },
+  });
+  for (const roles of [['top'], ['middle'], ['open', 'top']]) await assert.rejects(ask({ roles }), { code: 142 });
+  assert.deepEqual({ ...(await ask({ roles: ['open'] })).members }, { open: ['d'] });
 });
 
 test('bad parameters are refused', async () => {

@@ -7,6 +7,7 @@ const test = require('node:test');
 
 const companion = require('../lib/index.js');
 const { issueToken } = require('../lib/jwt.js');
+const { prepareInBackground } = require('../lib/stores.js');
 const { idOf, newCard, newKey, newSettings, now, withService } = require('./harness.js');
 const { memoryParse } = require('./memory-parse.js');
 
@@ -94,38 +95,57 @@ test('whatever arrives, the answer is JSON and never a 5xx', () => withService(a
   assert.equal((await call('OPTIONS', '/card/v5')).status, 204);
 }));
 
-test('a class that another process made or is making is closed, whatever the database calls that', async () => {
-  const withSchema = (failure, get, closed) => ({
-    ...memoryParse(),
-    Schema: class {
-      #clp;
-      #fields = {};
-      addField(name, type) { this.#fields[name] = type; return this; }
-      addIndex() { return this; }
-      setCLP(clp) { this.#clp = clp; return this; }
-      get = get;
-      async save() { throw failure; }
-      async update() { closed.push({ clp: this.#clp, fields: this.#fields }); }
-    },
-  });
+const CLASSES = ['EncryptedParseForeign', 'EncryptedParseReport', 'VirgilBrainKey', 'VirgilCard', 'VirgilKeyknox'];
+const isClosed = (permissions) =>
+  ['find', 'get', 'count', 'create', 'update', 'delete', 'addField'].every((right) => Object.keys(permissions[right]).length === 0);
+
+test('the storage is made when the server starts, closed', async () => {
+  const Parse = memoryParse();
+  companion.installCloudFunctions(Parse, newSettings());
+  while (Parse.classes.size < CLASSES.length) await new Promise(setImmediate);
+  assert.deepEqual([...Parse.classes.keys()].sort(), CLASSES);
+  for (const { classLevelPermissions } of Parse.classes.values()) assert.ok(isClosed(classLevelPermissions));
+});
+
+test('a server that is not up yet is tried again', async () => {
+  const Parse = memoryParse();
+  const { Server } = Parse;
+  Parse.Server = undefined;
+  const said = [];
+  prepareInBackground(Parse, newSettings(), { log: (text) => said.push(text) });
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal(Parse.classes.size, 0);
+  Parse.Server = Server;
+  const held = setInterval(() => {}, 1000); // the retries' timers hold no process
+  while (Parse.classes.size < CLASSES.length) await new Promise(setImmediate);
+  clearInterval(held);
+  assert.deepEqual(said, [], 'one failure at the start is usual');
+});
+
+test('a class that another process made or is making is completed, whatever the database calls that', async () => {
+  const settings = newSettings();
   for (const code of [103, 1, '42710', '25P02']) {
-    const closed = [];
-    let asked = 0;
-    const get = async () => {
-      asked += 1;
-      if (asked === 1) throw new Error('not there yet');
-      return { fields: { identity: {} }, indexes: {} };
-    };
-    await companion.prepare(withSchema(Object.assign(new Error('there'), { code }), get, closed));
-    assert.equal(closed.length, 3, `code ${code}: every class is closed`);
-    for (const { clp, fields } of closed) {
-      for (const right of ['find', 'get', 'count', 'create', 'update', 'delete', 'addField']) {
-        assert.deepEqual(clp[right], {});
+    const Parse = memoryParse();
+    await companion.prepare(Parse, settings); // the other process
+    const card = Parse.classes.get('VirgilCard');
+    delete card.fields.seal; // ... of an earlier version
+    const there = { ...Parse };
+    there.Schema = class extends Parse.Schema {
+      async save() { throw Object.assign(new Error('there'), { code }); }
+      async get() {
+        if (asked.has(this.name)) return super.get();
+        asked.add(this.name);
+        throw new Error('not there yet');
       }
-      assert.ok(Object.keys(fields).length > 0 && !('identity' in fields), 'what is missing is added');
-    }
+    };
+    const asked = new Set();
+    await companion.prepare(there, settings);
+    assert.deepEqual(card.fields.seal, { type: 'String' }, `code ${code}: what is missing is added`);
+    assert.equal(asked.size, CLASSES.length);
+    assert.ok(isClosed(card.classLevelPermissions));
   }
   const cause = new Error('no database');
-  const get = async () => { throw new Error('no such class'); };
-  await assert.rejects(companion.prepare(withSchema(cause, get, [])), cause);
+  const broken = memoryParse();
+  broken.Schema.prototype.save = async () => { throw cause; };
+  await assert.rejects(companion.prepare(broken, settings), cause);
 });

@@ -28,6 +28,7 @@ from encrypted_parse.deploy import (
     plan,
     read_folder,
     release_before,
+    repair,
     roll_back,
     write_companion,
 )
@@ -122,6 +123,7 @@ def init(
 _OWN_FILES = {
     "cloud/main.js": """const companion = require('./lib/index.js');
 companion.installCloudFunctions(Parse, companion.loadSettings(process.env));
+Parse.Cloud.beforeSave('_User', companion.createEncodableCheck(Parse));
 companion.installGuard(Parse, require('./encrypted-fields.json'));""",
     "cloud/app.js": """const companion = require('./lib/index.js');
 app.use('/virgil', companion.virgilHandler(Parse, companion.loadSettings(process.env)));""",
@@ -253,13 +255,21 @@ def doctor(
             show_default=False,
         ),
     ] = None,
+    repairs: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="First close the companion's classes, and move rows away that are not its own.",
+        ),
+    ] = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Examine a running server: version, functions, services, clock, permissions, guard.
 
     Takes PARSE_SERVER_URL, PARSE_APPLICATION_ID, VIRGIL_API_URL and VIRGIL_SERVICE_PUBLIC_KEY
-    from the environment, and PARSE_MASTER_KEY, or asks for it. Reads only. Exit status 1 if
-    something failed.
+    from the environment, and PARSE_MASTER_KEY, or asks for it. Reads only, but for --repair:
+    what that moves is kept in the class EncryptedParseForeign. Exit status 1 if something failed.
 
     encrypted-parse cloud doctor app.models
     """
@@ -271,8 +281,13 @@ def doctor(
         os.environ.get("PARSE_REST_API_KEY"),
         master_key=_master_key(),
     )
+    parse = ParseClient(app, transport)
+    if repairs:
+        require_consent("Move away what is not the companion's in its classes", yes=yes)
+        for name, count in repair(parse).items():
+            say(f"{name}: {count} rows moved away or sealed")
     findings = examine(
-        ParseClient(app, transport),
+        parse,
         transport,
         directory_url=os.environ.get("VIRGIL_API_URL"),
         service_public_key=os.environ.get("VIRGIL_SERVICE_PUBLIC_KEY"),

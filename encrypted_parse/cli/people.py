@@ -13,6 +13,7 @@ from encrypted_parse.cli.session import JsonOption, PasswordFdOption, UserOption
 from encrypted_parse.cli.terminal import confirm, write, write_qr
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import ConfigurationError, NotRegisteredError
+from encrypted_parse.trust import SafetyNumber
 
 _TRUST_HINT = "set ENCRYPTED_PARSE_TRUST to a file in a folder of your own"
 
@@ -136,16 +137,20 @@ def verify_user(
         write()
         if qr:
             write_qr(number.qr_text)
-        if e3kit.forgets_keys:
-            say(f"hint: that it agrees cannot be remembered here: {_TRUST_HINT}")
-        elif sys.stdin.isatty():
-            confirm("Does the other side show the same number")
-            e3kit.mark_verified(user_id, number)
-        else:
-            say("hint: --compare NUMBER remembers that it agrees")
+        _ask_whether_it_agrees(e3kit, user_id, number)
     facts["trust"] = e3kit.trust_of(user_id).value
     if as_json or compare is not None:
         show(facts, as_json=as_json)
+
+
+def _ask_whether_it_agrees(e3kit: E3Kit, user_id: str, number: SafetyNumber) -> None:
+    if e3kit.forgets_keys:
+        say(f"hint: that it agrees cannot be remembered here: {_TRUST_HINT}")
+    elif sys.stdin.isatty():
+        confirm("Does the other side show the same number")
+        e3kit.mark_verified(user_id, number)
+    else:
+        say("hint: --compare NUMBER remembers that it agrees")
 
 
 def _require_memory(e3kit: E3Kit) -> None:

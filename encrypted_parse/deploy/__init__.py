@@ -9,6 +9,7 @@ from encrypted_parse.deploy.plan import Plan
 from encrypted_parse.deploy.protocol import BACK4APP, DeployServer, PastRelease
 from encrypted_parse.deploy.record import Record
 from encrypted_parse.deploy.release import Release, StoredFile
+from encrypted_parse.deploy.repair import repair
 from encrypted_parse.deploy.scaffold import Written, write_companion
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "plan",
     "read_folder",
     "release_before",
+    "repair",
     "roll_back",
     "write_companion",
 ]

@@ -29,7 +29,13 @@ OLDEST, NEWEST = (5, 6), (9, 10)
 OLDEST_NODE = 18
 SKEW_SECONDS = 30
 MAX_SKEW_SECONDS = 300
-CLOSED_CLASSES = ("VirgilCard", "VirgilKeyknox", "EncryptedParseReport")
+CLOSED_CLASSES = (
+    "EncryptedParseForeign",
+    "EncryptedParseReport",
+    "VirgilBrainKey",
+    "VirgilCard",
+    "VirgilKeyknox",
+)
 _STATUS = "encrypted-parse-status"
 _FUNCTIONS = ("virgil-jwt", "role-members")
 _NO_SESSION = 209
@@ -37,6 +43,7 @@ _UNAUTHORIZED = 401
 _DEPLOY = "`encrypted-parse cloud deploy` deploys it"
 _MAX_CHARACTERS = 500
 _OPERATIONS = ("find", "get", "count", "create", "update", "delete", "addField")
+_POINTERS = ("readUserFields", "writeUserFields")
 
 
 class Level(enum.Enum):
@@ -253,15 +260,20 @@ def _classes(parse: ParseClient, fields: Mapping[str, Any] | None) -> Iterator[F
         return
     for name in CLOSED_CLASSES:
         if name not in schemas:
-            yield _ok(name, "not made yet")
+            yield _failed(
+                name,
+                "not made yet, so a client can make it",
+                "the companion makes it at its start: does the server's log say why not?",
+            )
             continue
         permissions = _mapping(schemas[name].get("classLevelPermissions"))
         open_to = [one for one in _OPERATIONS if permissions.get(one, {"*": True})]
+        open_to += [one for one in _POINTERS if permissions.get(one)]
         if open_to:
             yield _failed(
                 name,
-                f"clients may {', '.join(open_to)}",
-                "take all its class-level permissions away in the dashboard",
+                f"clients may {', '.join(open_to)}: whose rows are in it?",
+                "`encrypted-parse cloud doctor --repair` closes it and clears what is not ours",
             )
         else:
             yield _ok(name, "closed to clients")
@@ -281,6 +293,12 @@ def _encrypted_class(
                 f"{name}.{column}",
                 f"the column is a {declared.get('type')}",
                 "an encrypted column is a String: give the field another name, or drop the column",
+            )
+        if declared.get("defaultValue") is not None:
+            yield _failed(
+                f"{name}.{column}",
+                "the column has a default value: objects without the field get it in plaintext",
+                "take it out of the schema, in the dashboard",
             )
     permissions = _mapping(schema.get("classLevelPermissions"))
     if _mapping(permissions.get("addField")).get("*"):

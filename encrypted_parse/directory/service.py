@@ -23,6 +23,12 @@ _AGENT = f"encrypted_parse;python;{platform.system()}/{platform.machine()};{__ve
 _FIRST_FAILURE = 400
 _UNAUTHORIZED = 401
 _TOKEN_EXPIRED = 20304
+_HINTS = {  # cloud_code/lib/errors.js
+    10006: "its operator has to run `encrypted-parse cloud doctor --repair`",
+    40045: "make another account: the identity of a deleted user stays ended",
+    50012: "keep less in one record: fewer recipients, or less of a backup",
+    50014: "delete what you do not need, or ask the operator for more (VIRGIL_KEYKNOX_BYTES)",
+}
 
 
 @front_door
@@ -105,6 +111,7 @@ def _refusal(response: HttpResponse) -> DirectoryRefusedError:
         f"the directory refused: {text[:MAX_MESSAGE_CHARACTERS]}",
         code=code,
         status=response.status,
+        hint=_HINTS.get(code) if code is not None else None,
     )
 
 

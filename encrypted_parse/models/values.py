@@ -18,7 +18,7 @@ from encrypted_parse.errors import (
 )
 from encrypted_parse.models.codecs import Codec
 from encrypted_parse.parse.names import check_class_name, quote_object_id
-from encrypted_parse.parse.types import check_json_value
+from encrypted_parse.parse.types import MAX_LATITUDE, MAX_LONGITUDE, check_json_value
 
 if TYPE_CHECKING:
     from encrypted_parse.models.model import Model
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="Model")
 
 USER_CLASS = "_User"
-MAX_LATITUDE = 90.0
-MAX_LONGITUDE = 180.0
 MAX_POLYGON_POINTS = 10_000  # bounds work on hostile input
 MIN_POLYGON_POINTS = 3
 _NUMBERS: tuple[type, ...] = (int, float)
@@ -266,8 +264,9 @@ class File:
     url: str | None = attrs.field(default=None, eq=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return Parse's form. The server derives the address from the name."""
-        return {"__type": "File", "name": self.name}
+        """Return Parse's form. Without a url, the client that sends it puts one in."""
+        known = {} if self.url is None else {"url": self.url}
+        return {"__type": "File", "name": self.name, **known}
 
     @classmethod
     def from_json(cls, value: Any) -> File:  # noqa: ANN401 - whatever the server sent
@@ -286,7 +285,10 @@ class File:
     def __parse_codec__(cls, arguments: tuple[Any, ...], where: str) -> Codec:
         def check(value: Any) -> Any:  # noqa: ANN401 - whatever was assigned
             _instance_of(cls)(value)
-            check_json_value(value.name)
+            for text in (value.name, value.url or "url"):
+                check_json_value(text)
+                if text == "":
+                    raise InvalidValueError("a file has a name")
             return value
 
         return Codec("File", check, cls.to_json, cls.from_json, kind=cls, ordered=False)

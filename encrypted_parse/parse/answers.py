@@ -53,7 +53,7 @@ _BY_CODE: dict[int, tuple[type[ParseServerError], str | None]] = {
     202: (UsernameTakenError, None),
     203: (EmailTakenError, None),
     **dict.fromkeys(
-        range(9001, 9008),  # the guard's: cloud_code/lib/guard.js
+        range(9001, 9013),  # the guard's: cloud_code/lib/guard.js
         (GuardRefusedError, "is every client's model up to date? docs/companion.md has the rules"),
     ),
     206: (SessionExpiredError, "log in again"),

@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import ConfigurationError, NotPicklableError
+from encrypted_parse.parse.names import quote_object_id
 from encrypted_parse.transport import check_url, is_header_value
 
 
@@ -52,6 +53,11 @@ class ParseApp:
                 raise ConfigurationError(
                     f"the {name} is empty, begins or ends with a space, or is not printable ASCII"
                 )
+
+    @property
+    def files_url(self) -> str:
+        """Where the server serves stored files, by their names."""
+        return f"{self.server_url}/files/{quote_object_id(self.application_id)}"
 
     @property
     def path(self) -> str:

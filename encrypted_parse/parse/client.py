@@ -274,8 +274,7 @@ class ParseClient(RestClient):
             ObjectNotFoundError: There is none of that name.
             ResponseTooLargeError: It has more than *max_bytes*.
         """
-        app_id, segment = quote_object_id(self.app.application_id), quote_object_id(name)
-        url = f"{self.app.server_url}/files/{app_id}/{segment}"
+        url = f"{self.app.files_url}/{quote_object_id(name)}"
         response = self._transport.send(HttpRequest("GET", url, repeat=Repeat.SAFE))
         if response.status == _NOT_FOUND:
             raise ObjectNotFoundError("no stored file of that name", status=response.status)

@@ -48,7 +48,8 @@ async function start() {
   const app = express();
   app.use('/parse', server.app);
   app.use('/virgil', companion.virgilHandler(globalThis.Parse, companionSettings));
-  await companion.prepare(globalThis.Parse);
+  // What it fails with is told to whoever needs the storage: `cloud doctor --repair` needs a server.
+  await companion.prepare(globalThis.Parse).catch((error) => console.error(error.message));
   const web = http.createServer(app);
   await ParseServer.createLiveQueryServer(web, { redisURL: env.REDIS_URL });
   web.listen(port, env.HOST || '0.0.0.0', () => console.log(`Parse Server answers at ${local}`));

@@ -7,6 +7,8 @@ import itertools
 import json
 import random
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,12 @@ import pytest
 import requests
 from tokens import TokenIssuer, card_id, raw_card
 
+from encrypted_parse import UserClient
 from encrypted_parse import virgil_crypto as vc
 from encrypted_parse.devserver import DevServer
+from encrypted_parse.errors import FunctionFailedError
+from encrypted_parse.parse import ParseApp, ParseClient
+from encrypted_parse.transport import RequestsTransport, RetryingTransport
 
 _NUMBERS = itertools.count()
 NOW = int(time.time())
@@ -330,6 +336,107 @@ def _noise(source: random.Random, depth: int = 0) -> Any:
         lambda: {source.choice(MEMBERS): _noise(source, depth + 1) for _ in range(3)},
         lambda: {source.choice(MEMBERS): _noise(source, depth + 1) for _ in range(6)},
     ][source.randrange(kinds)]()
+
+
+# --- deleted users, quotas, throttles, roles -------------------------------------------------
+
+
+def test_a_deleted_user(call: Caller, dev_server: DevServer) -> None:
+    """No token for the session that is left over; and with an older token, nothing new."""
+    headers = {
+        "X-Parse-Application-Id": dev_server.application_id,
+        "X-Parse-REST-API-Key": str(dev_server.rest_api_key),
+    }
+
+    def parse(method: str, path: str, body: Any, session: str | None = None) -> requests.Response:
+        mine = headers if session is None else {**headers, "X-Parse-Session-Token": session}
+        return requests.request(
+            method, f"{dev_server.url}/{path}", json=body, headers=mine, timeout=20
+        )
+
+    name = f"deleted{next(_NUMBERS)}{random.random()}"
+    user = parse("POST", "users", {"username": name, "password": "a password"}).json()
+    identity, session = user["objectId"], user["sessionToken"]
+    token = parse("POST", "functions/virgil-jwt", {}, session).json()["result"]["token"]
+    root = raw_card(identity)
+    assert call("POST", "card/v5", root, token=token).status_code == 201
+    assert parse("DELETE", f"users/{identity}", {}, session).status_code == 200
+    for answer in (
+        parse("POST", "functions/virgil-jwt", {}, session),
+        parse("POST", "functions/virgil-jwt", {"sessionToken": session}),
+    ):
+        assert answer.json()["code"] == 209
+    copy = {"meta": "AAAA", "value": "AAAA"}
+    place = {"root": "r", "path": "p", "key": "k", "identities": [identity]}
+    for method, path, body in (
+        ("POST", "card/v5", raw_card(identity)),
+        ("POST", "card/v5", raw_card(identity, previous=card_id(root))),
+        ("PUT", "keyknox/v1", copy),
+        ("POST", "keyknox/v2/push", {**place, **copy}),
+        ("POST", "pythia/v1/brainkey", {"blinded_password": BLINDED[0]}),
+    ):
+        assert _code(call(method, path, body, token=token)) == 40045
+    assert call("POST", "card/v5/actions/search", {"identity": identity}, token=token).json() == []
+
+
+def test_a_crowd_of_pushes(call: Caller, victim: str) -> None:
+    """An identity keeps eight megabytes, however many requests push at once."""
+    value = base64.b64encode(random.randbytes(600_000)).decode()
+
+    def push(number: int) -> requests.Response:
+        place = {"root": "r", "path": "p", "key": f"{number}", "identities": [victim]}
+        return call("POST", "keyknox/v2/push", {**place, "meta": "AAAA", "value": value}, token=own)
+
+    own = call.issuer.issue(victim)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(push, range(16)))
+    assert sum(answer.status_code == 200 for answer in answers) == 10
+    assert {_code(answer) for answer in answers if answer.status_code != 200} == {50014}
+    other = call.issuer.issue(f"{victim}-other")
+    copy = {"meta": "AAAA", "value": value}
+    assert call("PUT", "keyknox/v1", copy, token=other).status_code == 200
+
+
+def test_a_crowd_of_password_attempts(call: Caller, victim: str) -> None:
+    """Of attempts in one moment one is answered: the database decides, not a process's memory."""
+    token = call.issuer.issue(victim)
+
+    def attempt(_: int) -> int:
+        answer = call("POST", "pythia/v1/brainkey", {"blinded_password": BLINDED[0]}, token=token)
+        return int(answer.status_code)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(attempt, range(8))) == [200] + [429] * 7
+
+
+def test_a_hidden_role_inside(dev_server: DevServer, make_user: Callable[..., UserClient]) -> None:
+    """Through a role that may be read, nothing is told of one in it that may not."""
+    caller, hidden = make_user(registered=False), make_user(registered=False)
+    app = ParseApp(dev_server.url, dev_server.application_id, master_key=dev_server.master_key)
+    master = ParseClient(app, RetryingTransport(RequestsTransport()))
+    suffix = f"{next(_NUMBERS)}x{random.getrandbits(32)}"
+
+    def role(name: str, acl: Any, **relations: Any) -> str:
+        related = {
+            column: {"__op": "AddRelation", "objects": [
+                {"__type": "Pointer", "className": kind, "objectId": one} for one in ids
+            ]}
+            for column, (kind, ids) in relations.items()
+        }  # fmt: skip
+        body = json.dumps({"name": name, "ACL": acl, **related}).encode()
+        return str(master.call("POST", "roles", content=body)["objectId"])
+
+    inner = role(f"inner{suffix}", {}, users=("_User", [hidden.user_id]))
+    readable = {caller.user_id: {"read": True}}
+    outer = f"outer{suffix}"
+    role(outer, readable, users=("_User", [caller.user_id]), roles=("_Role", [inner]))
+    plain = f"plain{suffix}"
+    role(plain, readable, users=("_User", [caller.user_id]))
+    with pytest.raises(FunctionFailedError) as caught:
+        caller.parse.call_function("role-members", {"roles": [outer]})
+    assert hidden.user_id not in str(caught.value)
+    answer = caller.parse.call_function("role-members", {"roles": [plain]})
+    assert answer == {"members": {plain: [caller.user_id]}}
 
 
 @pytest.mark.long

@@ -16,6 +16,7 @@ from encrypted_parse import (
     EncryptedClient,
     MemoryKeystore,
     Model,
+    Pointer,
     UserClient,
     acl_readers,
     encrypted,
@@ -24,6 +25,7 @@ from encrypted_parse import (
     users,
 )
 from encrypted_parse import virgil_crypto as vc
+from encrypted_parse.deploy import examine
 from encrypted_parse.devserver import DevServer, dev_server
 from encrypted_parse.envelope import to_text
 from encrypted_parse.errors import ConfigurationError, GuardRefusedError, ServerFailedError
@@ -34,7 +36,9 @@ from encrypted_parse.transport import RequestsTransport, RetryingTransport
 MODELS = '''
 """Models of an app, for the command line to find."""
 
-from encrypted_parse import Model, acl_readers, encrypted, field, only_me, users
+from typing import Any
+
+from encrypted_parse import Model, Pointer, acl_readers, encrypted, field, only_me, users
 
 
 class Guarded(Model):
@@ -51,6 +55,15 @@ class Plain(Model):
     """Nothing encrypted."""
 
     text: str
+
+
+class Pointing(Model):
+    """Names its users by pointers."""
+
+    writer: Pointer[Any] | None = None
+    writers: list[Pointer[Any]] = field(factory=list)
+    shared: str | None = encrypted(to=users("writers"), author="writer", default=None)
+    body: str | None = encrypted(to=acl_readers(), author="writer", default=None)
 '''
 
 
@@ -64,6 +77,15 @@ class Guarded(Model):
     diary: str | None = encrypted(to=only_me(), default=None, column="private")
 
 
+class Pointing(Model):
+    """The same as in `MODELS`."""
+
+    writer: Pointer[Any] | None = None
+    writers: list[Pointer[Any]] = field(factory=list)
+    shared: str | None = encrypted(to=users("writers"), author="writer", default=None)
+    body: str | None = encrypted(to=acl_readers(), author="writer", default=None)
+
+
 EXPECTED = {
     "version": 1,
     "classes": {
@@ -71,7 +93,11 @@ EXPECTED = {
             "body": {"form": "authEncrypt", "readers": "acl", "author": "ownerId"},
             "shared": {"form": "authEncrypt", "readers": ["readerIds"], "author": "ownerId"},
             "private": {"form": "authEncrypt", "readers": [], "author": None},
-        }
+        },
+        "Pointing": {
+            "shared": {"form": "authEncrypt", "readers": ["writers"], "author": "writer"},
+            "body": {"form": "authEncrypt", "readers": "acl", "author": "writer"},
+        },
     },
     "rules": {"envelope": "enforce", "readers": "enforce", "author": "enforce", "cards": "report"},
 }
@@ -147,7 +173,7 @@ def test_the_export(fields_file: Path) -> None:
     """The file says which columns, in which form, for whom and by whom; the library agrees."""
     assert json.loads(fields_file.read_text("utf-8")) == EXPECTED
     rules = {"readers": "enforce", "author": "enforce", "cards": "report"}
-    assert export_guard_schema([Guarded], rules) == EXPECTED
+    assert export_guard_schema([Guarded, Pointing], rules) == EXPECTED
 
 
 def test_the_export_says_what_is_wrong(fields_file: Path) -> None:
@@ -262,6 +288,96 @@ def test_readers_and_authors(server: DevServer, alice: UserClient, bob: UserClie
     with pytest.raises(GuardRefusedError) as caught:
         _master(server).update("Guarded", row, {"ACL": carol})
     assert _code(caught) == 9005
+
+
+def test_users_as_pointers(server: DevServer, alice: UserClient, bob: UserClient) -> None:
+    """Columns that hold pointers to users, or lists of them, are read like ids; others are not."""
+
+    def pointer(user_id: str, class_name: str = "_User") -> dict[str, str]:
+        return {"__type": "Pointer", "className": class_name, "objectId": user_id}
+
+    acl = {alice.user_id: {"read": True, "write": True}}
+    mine, his = pointer(alice.user_id), pointer(bob.user_id)
+    own, both = _raw(alice, alice), _raw(alice, alice, bob)
+    for owner, readers, value, code in (
+        (mine, [his], both, None),
+        (mine, [], own, None),
+        (mine, [his], own, 9005),
+        (his, [], own, 9006),
+        (mine, [pointer(bob.user_id, "Person")], both, 9008),
+        (mine, [5], both, 9008),
+        (mine, [[bob.user_id]], both, 9008),
+        (pointer(alice.user_id, "Person"), [], own, 9009),
+        (None, [], own, 9009),
+        (mine, [], both, 9010),
+    ):
+        fields = {"writers": readers, "shared": value, "ACL": acl}
+        if owner is not None:
+            fields["writer"] = owner
+        if code is None:
+            assert alice.parse.create("Pointing", fields)["objectId"]
+            continue
+        with pytest.raises(GuardRefusedError) as caught:
+            alice.parse.create("Pointing", fields)
+        assert _code(caught) == code
+
+
+def test_readers_or_author_change_alone(alice: UserClient, bob: UserClient) -> None:
+    """The stored envelope has to match then, too; the refusal says what to send along."""
+    acl = {alice.user_id: {"read": True, "write": True}}
+    own = {"ownerId": alice.user_id, "ACL": acl}
+    parse = alice.parse
+    row = parse.create("Guarded", {**own, "readerIds": [], "shared": _raw(alice, alice)})
+    open_to_bob = {**own, "readerIds": [bob.user_id], "shared": _raw(alice, alice, bob)}
+    shared = parse.create("Guarded", open_to_bob)["objectId"]
+    for object_id, change, code in (
+        (row["objectId"], {"readerIds": [bob.user_id]}, 9005),
+        (row["objectId"], {"readerIds": {"__op": "AddUnique", "objects": [bob.user_id]}}, 9005),
+        (row["objectId"], {"ownerId": bob.user_id}, 9006),
+        (row["objectId"], {"ownerId": {"__op": "Delete"}}, 9009),
+        (shared, {"ownerId": bob.user_id}, 9011),
+        (shared, {"readerIds": []}, 9010),
+    ):
+        with pytest.raises(GuardRefusedError, match="send it along, encrypted anew") as caught:
+            parse.update("Guarded", object_id, change)
+        assert _code(caught) == code
+    assert parse.update("Guarded", shared, {"readerIds": [bob.user_id]})
+    assert parse.update("Guarded", shared, {"readerIds": [], "shared": _raw(alice, alice)})
+
+
+def test_sharing_and_revoking(alice: UserClient, bob: UserClient) -> None:
+    """What the library sends to share and to revoke satisfies the guard."""
+    row = alice.save(Guarded(owner_id=alice.user_id, body="1", shared="2"))
+    alice.share(row, with_=[bob.user_id])
+    assert bob.get(Guarded, row.object_id or "").body == "1"
+    alice.revoke(row, from_=[bob.user_id])
+    row = alice.get(Guarded, row.object_id or "")
+    row.reader_ids = [bob.user_id]
+    alice.save(row)
+    row.reader_ids = []
+    alice.save(row)
+    assert row.shared == "2"
+
+
+def test_a_default_value(server: DevServer, alice: UserClient) -> None:
+    """A default in the schema would be stored as plaintext, after the guard."""
+    master = _master(server)
+    body = json.dumps({"fields": {"body": {"type": "String", "defaultValue": "hello"}}}).encode()
+    owner = {"ownerId": alice.user_id}
+    alice.parse.create("Pointing", {"other": 1})
+    json_type = {"Content-Type": "application/json"}
+    master.call("PUT", "schemas/Pointing", content=body, headers=json_type)
+    with pytest.raises(GuardRefusedError) as caught:
+        alice.parse.create("Pointing", owner)
+    assert _code(caught) == 9012
+    found = examine(
+        master,
+        RequestsTransport(),
+        directory_url=server.directory_url,
+        service_public_key=server.service_public_key,
+        fields=export_guard_schema([Pointing]),
+    )
+    assert any(one.what == "Pointing.body" and "default value" in one.text for one in found)
 
 
 def test_batches(server: DevServer, alice: UserClient) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from encrypted_parse import Model, acl_readers, encrypted
-from encrypted_parse.deploy import Finding, Level, examine
+from encrypted_parse.deploy import Finding, Level, examine, repair
+from encrypted_parse.deploy.doctor import CLOSED_CLASSES
+from encrypted_parse.errors import MalformedResponseError
 from encrypted_parse.parse import ParseApp, ParseClient
 from encrypted_parse.tools import export_guard_schema
 from encrypted_parse.transport import FakeTransport, HttpRequest, HttpResponse
@@ -37,7 +39,10 @@ STATUS: dict[str, Any] = {
 }
 CLOSED: dict[str, Any] = {one: {} for one in ("find", "get", "count", "create", "update", "delete")}
 SCHEMAS: list[dict[str, Any]] = [
-    {"className": "VirgilCard", "classLevelPermissions": {**CLOSED, "addField": {}}},
+    *(
+        {"className": name, "classLevelPermissions": {**CLOSED, "addField": {}}}
+        for name in CLOSED_CLASSES
+    ),
     {"className": "DoctorLetter", "fields": {"body": {"type": "String"}}},
 ]
 Answers = dict[str, tuple[int, Any]]
@@ -92,14 +97,16 @@ def test_a_healthy_server() -> None:
         "DoctorLetter.body",
         "DoctorLetter.subject",
         "services",
-        "VirgilCard",
-        "VirgilKeyknox",
-        "EncryptedParseReport",
+        *CLOSED_CLASSES,
     }
 
 
 NO_FUNCTION = (400, {"code": 141, "error": "Invalid function"})
 OPEN = [{"className": "VirgilKeyknox", "classLevelPermissions": {**CLOSED, "find": {"*": True}}}]
+POINTERS = [{"className": "VirgilCard", "classLevelPermissions": {**CLOSED, "addField": {},
+             "readUserFields": ["owner"]}}]  # fmt: skip
+DEFAULT = [{"className": "DoctorLetter",
+            "fields": {"body": {"type": "String", "defaultValue": "hello"}}}]  # fmt: skip
 NUMBER = [{"className": "DoctorLetter", "fields": {"body": {"type": "Number"}}}]
 ADDING = [{"className": "DoctorLetter", "classLevelPermissions": {"addField": {"*": True}}}]
 
@@ -140,6 +147,9 @@ ADDING = [{"className": "DoctorLetter", "classLevelPermissions": {"addField": {"
         ),
         ({f"virgil/card/v5/{'0' * 64}": (200, {})}, "services", "failed", "something else"),
         ({"schemas": (200, {"results": OPEN})}, "VirgilKeyknox", "failed", "clients may find"),
+        ({"schemas": (200, {"results": POINTERS})}, "VirgilCard", "failed", "readUserFields"),
+        ({"schemas": (200, {"results": []})}, "VirgilCard", "failed", "a client can make it"),
+        ({"schemas": (200, {"results": DEFAULT})}, "DoctorLetter.body", "failed", "default value"),
         ({"schemas": (200, {"results": NUMBER})}, "DoctorLetter.body", "failed", "Number"),
         ({"schemas": (200, {"results": ADDING})}, "DoctorLetter", "warning", "add columns"),
         ({"schemas": (403, {"error": "unauthorized"})}, "classes", "failed", "cannot be read"),
@@ -184,3 +194,29 @@ def test_an_unreachable_server() -> None:
     found = look({"serverInfo": (403, {"error": "unauthorized"})})
     assert list(found) == ["Parse Server"]
     assert found["Parse Server"].hint is not None
+
+
+def repaired_by(*answers: Any) -> dict[str, int]:
+    """Repair a server that gives these answers in turn, and the last one for ever."""
+    rest = list(answers)
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        assert request.url.endswith("/functions/encrypted-parse-repair")
+        result = rest.pop(0) if len(rest) > 1 else rest[0]
+        return HttpResponse(200, {}, json.dumps({"result": result}).encode())
+
+    app = ParseApp("https://app.example/parse", "app", master_key="master")
+    return dict(repair(ParseClient(app, FakeTransport(answer))))
+
+
+def test_a_repair_goes_on_until_nothing_is_left() -> None:
+    """It adds up what each call did, and takes no other answer for the repair's."""
+    nothing = {"repaired": {"VirgilCard": 0, "VirgilKeyknox": 0}}
+    some = {"repaired": {"VirgilCard": 500, "VirgilKeyknox": 0}}
+    assert repaired_by(nothing) == {}
+    assert repaired_by(some, some, {"repaired": {"VirgilCard": 3}}, nothing) == {"VirgilCard": 1003}
+    for other in (None, {}, {"repaired": 5}, {"repaired": {"VirgilCard": "all"}}):
+        with pytest.raises(MalformedResponseError):
+            repaired_by(other)
+    with pytest.raises(MalformedResponseError, match="come to an end"):
+        repaired_by(some)

@@ -34,6 +34,9 @@ from encrypted_parse.envelope import decrypt_and_verify, sign_and_encrypt
 from encrypted_parse.errors import InvalidValueError, MissingValueError, ModelDefinitionError
 from encrypted_parse.models import drafts, rows
 from encrypted_parse.models.codecs import codec_for
+from encrypted_parse.parse import ParseApp, ParseClient
+from encrypted_parse.parse.types import check_json_value
+from encrypted_parse.transport import FakeTransport, HttpRequest, HttpResponse
 
 KEY = PrivateKey.generate()
 
@@ -273,3 +276,61 @@ def test_bad_declarations(define: Callable[[], None]) -> None:
     """What could not work is refused when the class is made."""
     with pytest.raises(ModelDefinitionError):
         define()
+
+
+WHOLE: list[Any] = [
+    {"__type": "Date", "iso": "2026-11-24T12:00:00.000Z"},
+    {"__type": "Pointer", "className": "Person", "objectId": "o1"},
+    {"__type": "File", "name": "a", "url": "https://parse.example/a"},
+    {"__type": "GeoPoint", "latitude": 1, "longitude": 2.5},
+    {"__type": "Polygon", "coordinates": [[0, 0], [0, 1], [1, 0]]},
+    {"__type": "Bytes", "base64": "AAAA"},
+]
+BROKEN: list[Any] = [
+    {"__type": "Date"},
+    {"__type": "Date", "iso": "no date"},
+    {"__type": "Date", "iso": "2026-13-45T00:00:00.000Z"},
+    {"__type": "Pointer", "className": "Person"},
+    {"__type": "Pointer", "className": "Person", "objectId": ""},
+    {"__type": "Object", "objectId": "o1"},
+    {"__type": "File", "name": "a"},
+    {"__type": "File", "url": "https://parse.example/a"},
+    {"__type": "GeoPoint", "latitude": 91, "longitude": 0},
+    {"__type": "GeoPoint", "latitude": True, "longitude": 0},
+    {"__type": "Polygon", "coordinates": [[0]]},
+    {"__type": "Polygon", "coordinates": 5},
+    {"__type": "Bytes", "base64": "%"},
+    {"__type": "Bytes"},
+]
+
+
+@pytest.mark.parametrize("value", BROKEN, ids=str)
+def test_values_that_a_server_cannot_encode_are_not_sent(value: Any) -> None:
+    """Nested anywhere in a plain dict or list, what is not whole is refused."""
+    for nested in (value, [value], {"a": [{"b": value}]}):
+        with pytest.raises(InvalidValueError, match="cannot encode"):
+            check_json_value(nested)
+
+
+def test_whole_values_are_sent() -> None:
+    """What Parse encodes again is let through."""
+    for value in WHOLE:
+        check_json_value({"a": [value]})
+
+
+def test_files_are_sent_with_their_url() -> None:
+    """A file that is known by its name gets the address that the server gives it."""
+    sent = []
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        sent.append(json.loads(request.body or b"{}"))
+        return HttpResponse(201, {}, b'{"objectId":"o1","createdAt":"2026-11-24T12:00:00.000Z"}')
+
+    app = ParseApp("https://parse.example/parse", "app", "key")
+    named: dict[str, Any] = {"__type": "File", "name": "a b.txt"}
+    elsewhere = {**named, "url": "https://files.example/a"}
+    fields = {"one": named, "more": {"__op": "Add", "objects": [named]}, "known": elsewhere}
+    ParseClient(app, FakeTransport(answer)).create("Person", fields)
+    whole = {**named, "url": "https://parse.example/parse/files/app/a%20b.txt"}
+    assert sent == [{"one": whole, "more": {"__op": "Add", "objects": [whole]}, "known": elsewhere}]
+    assert "url" not in named

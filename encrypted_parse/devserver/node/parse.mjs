@@ -4,6 +4,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const LOOPBACK = '127.0.0.1';
+const OPEN_STORAGE = 10006; // cloud_code/lib/errors.js
 
 /** Start Parse Server on `database` (a promise) and return its origin. */
 export async function startParse(settings, lifecycle, database) {
@@ -26,6 +27,7 @@ export async function startParse(settings, lifecycle, database) {
   const server = new ParseServer(
     options(settings, require, origin, await database, async (Parse) => {
       companion.installCloudFunctions(Parse, companionSettings);
+      Parse.Cloud.beforeSave('_User', companion.createEncodableCheck(Parse));
       if (settings.encryptedFields) companion.installGuard(Parse, require(settings.encryptedFields));
       if (settings.cloudMain) await import(pathToFileURL(settings.cloudMain).href);
     }),
@@ -38,9 +40,19 @@ export async function startParse(settings, lifecycle, database) {
   // From here, since the cloud code's folder has no packages of its own.
   const { bls12_381 } = require('@noble/curves/bls12-381');
   app.use('/virgil', companion.virgilHandler(globalThis.Parse, companionSettings, { bls12_381 }));
-  await companion.prepare(globalThis.Parse, companionSettings);
+  await prepare(companion, companionSettings);
   await ParseServer.createLiveQueryServer(http);
   return { origin };
+}
+
+/** Make the storage before the first request; if it is open, the server starts so that it can be repaired. */
+async function prepare(companion, companionSettings) {
+  try {
+    await companion.prepare(globalThis.Parse, companionSettings);
+  } catch (error) {
+    if (error?.code !== OPEN_STORAGE) throw error;
+    console.error(`error: ${error.message}`);
+  }
 }
 
 function options(settings, require, origin, database, cloud) {

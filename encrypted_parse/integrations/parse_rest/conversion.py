@@ -10,7 +10,7 @@ from encrypted_parse.errors import InvalidValueError
 from encrypted_parse.integrations.parse_rest.library import load
 from encrypted_parse.models import ACL, Pointer
 from encrypted_parse.models.codecs import codec_for
-from encrypted_parse.parse.types import date_to_json
+from encrypted_parse.parse.types import check_whole, date_to_json
 
 DELETE = {"__op": "Delete"}
 _BYTES = codec_for(bytes, "bytes")[0]
@@ -34,15 +34,24 @@ def to_parse(value: Any, as_pointer: bool = False) -> Any:  # noqa: ANN401, FBT0
     if isinstance(value, (bytes, bytearray)):
         return _BYTES.to_json(bytes(value))
     if isinstance(value, datatypes.ParseType):
-        return value._to_native()  # noqa: SLF001 - parse_rest's own protocol
+        native = value._to_native()  # noqa: SLF001 - parse_rest's own protocol
+        if isinstance(native, Mapping) and "__type" in native:
+            check_whole(native)
+        return native
     if isinstance(value, Iterable) and not isinstance(value, str):
         return [to_parse(item, True) for item in value]
     return value
 
 
 def pointer_json(value: Any) -> dict[str, Any]:  # noqa: ANN401 - a ParseResource
-    """Return the pointer to an object of parse_rest."""
-    return {"__type": "Pointer", "className": value.className, "objectId": value.objectId}
+    """Return the pointer to an object of parse_rest.
+
+    Raises:
+        InvalidValueError: It was never saved.
+    """
+    pointer = {"__type": "Pointer", "className": value.className, "objectId": value.objectId}
+    check_whole(pointer)
+    return pointer
 
 
 def _attributes(value: Any) -> dict[str, Any]:  # noqa: ANN401 - a ParseResource
