@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Self
 
+from encrypted_parse.backup import LoginPassword
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import (
     CachingDirectory,
@@ -164,7 +165,9 @@ class EncryptedClient:
         Raises:
             UsernameTakenError: The name is in use.
         """
-        return self._user(self._parse.sign_up(username, password, **fields))
+        return self._user(
+            self._parse.sign_up(username, password, **fields), LoginPassword.of(password)
+        )
 
     def log_in(self, username: str, password: str) -> UserClient:
         """Log a Parse user in.
@@ -172,7 +175,7 @@ class EncryptedClient:
         Raises:
             ObjectNotFoundError: Wrong name or password; Parse does not say which.
         """
-        return self._user(self._parse.log_in(username, password))
+        return self._user(self._parse.log_in(username, password), LoginPassword.of(password))
 
     def become(self, session_token: str) -> UserClient:
         """Take over a session that exists already.
@@ -187,7 +190,9 @@ class EncryptedClient:
         """A plain client without a session."""
         return self._parse
 
-    def _user(self, session: UserSession) -> UserClient:
+    def _user(
+        self, session: UserSession, login_password: LoginPassword | None = None
+    ) -> UserClient:
         parse = self._parse.with_session(session.session_token)
         tokens = TokenProvider(lambda: _fetch_token(parse))
         client = DirectoryClient(
@@ -196,7 +201,14 @@ class EncryptedClient:
         service = ServiceClient(self._directory_url, self._transport, tokens)
         directory = CachingDirectory(client)
         keeper = TrustKeeper(session.user_id, self._trust_store, self._trust_policy)
-        e3kit = E3Kit(session.user_id, directory, self._keystore, service=service, trust=keeper)
+        e3kit = E3Kit(
+            session.user_id,
+            directory,
+            self._keystore,
+            service=service,
+            trust=keeper,
+            login_password=login_password,
+        )
         return UserClient(session, parse, e3kit)
 
     def __repr__(self) -> str:

@@ -26,6 +26,8 @@ under "Raises:" of that call.
     │   ├── NewerBackupError
     │   ├── NoBackupError
     │   ├── RecoveryCodeError
+    │   ├── UntrustedArchiveError
+    │   ├── WeakPasswordError
     │   └── WrongBackupPasswordError
     ├── GroupError
     │   ├── GroupExistsError
@@ -238,6 +240,14 @@ class NoBackupError(BackupError):
 
 class RecoveryCodeError(BackupError):
     """A text is not a recovery code, or not the one that the key archive is encrypted for."""
+
+
+class UntrustedArchiveError(BackupError):
+    """The key archive is genuine, but not the newest one: nothing that is written follows it."""
+
+
+class WeakPasswordError(BackupError):
+    """A backup's password could be guessed, or the server knows it; nothing was stored."""
 
 
 class WrongBackupPasswordError(BackupError):

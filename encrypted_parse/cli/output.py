@@ -21,6 +21,7 @@ _COMMANDS = {
     "backup_private_key": "backup",
     "create_recovery_code": "recovery-code",
     "delete_recovery_code": "recovery-code --delete",
+    "generate_backup_password": "backup --generate",
     "mark_verified": "verify-user",
     "protect": "keystore protect",
     "register": "register",
@@ -29,6 +30,11 @@ _COMMANDS = {
     "restore_with_recovery_code": "restore --recovery-code",
     "rotate_private_key": "rotate",
     "unregister": "unregister",
+}
+_WITH_ARGUMENTS = {
+    "delete_recovery_code(forget=True)": "recovery-code --delete --forget",
+    "restore_with_recovery_code(accept_older=True)": "restore --recovery-code --accept-older",
+    "rotate_private_key(lost=True)": "rotate --lost",
 }
 _CALL = re.compile(rf"\b({'|'.join(_COMMANDS)})\([^()]*\)")
 
@@ -53,7 +59,11 @@ def _shown(value: object) -> str:
 
 def in_commands(text: str) -> str:
     """Return a hint that names calls of the library with the commands that do the same."""
-    return _CALL.sub(lambda call: f"`encrypted-parse {_COMMANDS[call[1]]}`", text)
+
+    def command(call: re.Match[str]) -> str:
+        return f"`encrypted-parse {_WITH_ARGUMENTS.get(call[0], _COMMANDS[call[1]])}`"
+
+    return _CALL.sub(command, text)
 
 
 def say(text: str) -> None:
