@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Self
 
 from encrypted_parse._translating import translating
+from encrypted_parse.backup import LoginPassword
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import (
     CachingDirectory,
@@ -183,7 +184,7 @@ class EncryptedClient:
         """
         session = self._parse.sign_up(username, password, **fields)
         self._logins.confirm_new(username, session.user_id)
-        return self._user(session)
+        return self._user(session, LoginPassword.of(password))
 
     def log_in(
         self, username: str, password: str, *, expect_user_id: str | None = None
@@ -207,7 +208,7 @@ class EncryptedClient:
         """
         session = self._parse.log_in(username, password)
         self._logins.confirm(username, session.user_id, expect_user_id)
-        return self._user(session)
+        return self._user(session, LoginPassword.of(password))
 
     def become(self, session_token: str, *, expect_user_id: str | None = None) -> UserClient:
         """Take over a session that exists already.
@@ -253,7 +254,9 @@ class EncryptedClient:
     def _logins(self) -> Logins:
         return Logins(self._app.application_id, self._trust_store, self._keystore)
 
-    def _user(self, session: UserSession) -> UserClient:
+    def _user(
+        self, session: UserSession, login_password: LoginPassword | None = None
+    ) -> UserClient:
         parse = self._parse.with_session(session.session_token)
         tokens = TokenProvider(lambda: _fetch_token(parse), user_id=session.user_id)
         insecure = self._app.allow_insecure_http
@@ -269,7 +272,14 @@ class EncryptedClient:
         )
         directory = CachingDirectory(client)
         keeper = TrustKeeper(session.user_id, self._trust_store, self._trust_policy)
-        e3kit = E3Kit(session.user_id, directory, self._keystore, service=service, trust=keeper)
+        e3kit = E3Kit(
+            session.user_id,
+            directory,
+            self._keystore,
+            service=service,
+            trust=keeper,
+            login_password=login_password,
+        )
         return UserClient(session, parse, e3kit)
 
     def __repr__(self) -> str:

@@ -28,6 +28,8 @@ an exception has passed it. What a class is for is said here; which call raises 
     │   ├── NewerBackupError
     │   ├── NoBackupError
     │   ├── RecoveryCodeError
+    │   ├── UntrustedArchiveError
+    │   ├── WeakPasswordError
     │   └── WrongBackupPasswordError
     ├── GroupError
     │   ├── GroupExistsError
@@ -263,6 +265,14 @@ class NoBackupError(BackupError):
 
 class RecoveryCodeError(BackupError):
     """A text is not a recovery code, or not the one that the key archive is encrypted for."""
+
+
+class UntrustedArchiveError(BackupError):
+    """The key archive is genuine, but not the newest one: nothing that is written follows it."""
+
+
+class WeakPasswordError(BackupError):
+    """A backup's password could be guessed, or the server knows it; nothing was stored."""
 
 
 class WrongBackupPasswordError(BackupError):

@@ -1,42 +1,43 @@
-"""The key archive: all keys of a user, encrypted for the current one and for a recovery code.
+"""The key archive: all keys of a user, encrypted for the newest one and for a recovery code.
 
 E3Kit keeps one key. Here the former ones are kept too, in one Keyknox record that no E3Kit reads:
-whoever has the current key finds the old ones in it, and whoever has the recovery code finds all.
+whoever has the newest key finds the old ones in it, and whoever has the recovery code finds all.
 The code's *public* half is inside, so that every device can write the record anew after a rotation
 without knowing the code; it is in clear nowhere, so that nobody else can make a record for it.
+
+What is here fetches, opens and writes. Whether an archive is to be believed, and what is merged,
+is decided one floor higher, where it is known which key is the newest.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NoReturn
 
 from attrs import field, frozen
 
-from encrypted_parse._translating import translating
+from encrypted_parse.backup.archive_form import (
+    MAX_USER_ID_BYTES,
+    ArchiveContent,
+    is_for_a_code,
+    is_old_form,
+    open_archive,
+    seal,
+)
 from encrypted_parse.backup.keyknox import KeyknoxClient, Place
-from encrypted_parse.crypto import PrivateKey, PublicKey
-from encrypted_parse.discretion import front_door, hushed
+from encrypted_parse.crypto.receiving import ReceivingKey
+from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import (
     DetachedEnvelope,
-    decrypt,
-    decrypt_and_verify,
-    sign_and_encrypt,
 )
 from encrypted_parse.errors import (
-    EnvelopeError,
-    KeyFormatError,
     MalformedBackupError,
     NotARecipientError,
     NotPicklableError,
 )
 
-FORMAT_VERSION = 1
-MAX_KEYS = 256
-MAX_BYTES = 64 * 1024
 _PLACE = Place("encrypted_parse", "keys", "archive")
-_METADATA = b"encrypted_parse key archive 1"
+_METADATA = b"encrypted_parse key archive 2"  # Keyknox wants some; nothing reads it
 
 
 @front_door
@@ -45,13 +46,11 @@ class ArchivedKeys:
     """What the archive holds.
 
     Attributes:
-        keys: The user's private keys, the newest first.
-        recovery_key: The public half of the recovery code; None if there is no code.
-        revision: The record that this was read from, which is all that it may replace.
+        content: What is inside; None for an archive of the old form, which nothing reads.
+        revision: The record that this was read from, which is all that it may be replaced for.
     """
 
-    keys: tuple[PrivateKey, ...] = field(repr=False)
-    recovery_key: PublicKey | None = field(default=None, repr=False)
+    content: ArchiveContent | None = field(repr=False)
     revision: str | None = None
 
     def __reduce__(self) -> NoReturn:
@@ -66,89 +65,57 @@ class KeyArchive:
         self._user_id = user_id
         self._keyknox = keyknox
 
-    def load(
-        self, identities: Sequence[PrivateKey], signers: Sequence[PublicKey] | None
-    ) -> ArchivedKeys | None:
+    def load(self, keys: Iterable[ReceivingKey]) -> ArchivedKeys | None:
         """Return what the archive holds, or None if there is none.
 
-        Args:
-            identities: Keys that may open it: the user's own, or a recovery code's.
-            signers: Keys of the user that may have written it. None, for a recovery code alone:
-                one of the keys inside, which nobody can put there who never opened an archive.
+        Signed by the first of the keys inside; see `open_archive` for what that promises.
 
         Raises:
-            NotARecipientError: There is one, for none of *identities*.
-            MalformedBackupError: It was altered, is another user's, or signed by nobody known.
+            NotARecipientError: There is one, for none of *keys*.
+            MalformedBackupError: It was altered, is another user's, or is not an archive.
         """
         record = self._keyknox.pull_record(_PLACE, self._user_id)
         if record.envelope is None:
             return None
+        self._check_user_id()
         sealed = record.envelope.encrypted_data
-        try:
-            if signers is None:
-                inside = self._parse(decrypt(sealed, identities=identities), None)
-                signers = [key.public_key for key in inside.keys]
-            plaintext = decrypt_and_verify(sealed, identities=identities, signers=signers)
-        except NotARecipientError:
-            raise
-        except EnvelopeError as error:
-            raise MalformedBackupError(
-                "the key archive was altered, or was not written by this user"
-            ) from error
-        return self._parse(plaintext, record.hash)
+        if is_old_form(sealed):
+            return ArchivedKeys(None, record.hash)
+        for key in keys:
+            try:
+                content = open_archive(sealed, self._user_id, key)
+            except NotARecipientError:
+                continue
+            return ArchivedKeys(content, record.hash)
+        raise NotARecipientError("the key archive is for none of these keys")
 
-    def store(self, archived: ArchivedKeys, signer: PrivateKey) -> None:
-        """Write the archive in place of the one that *archived* was read from.
+    def store(self, content: ArchiveContent, revision: str | None) -> None:
+        """Write the archive in place of the record of *revision*, or of none.
 
-        *signer*, the keys that are newer, and the recovery key open it. Keys that *signer*
-        replaced do not: a key that was stolen must not open those after it.
+        The newest key, and the recovery key, open it. Keys that were replaced do not: a key that
+        was stolen must not open those after it.
 
         Raises:
             DirectoryRefusedError: Code 50010: there is another one, perhaps by another device.
+            KeyFormatError: The newest key cannot sign.
         """
-        current = archived.keys[: archived.keys.index(signer) + 1]
-        readers = [key.public_key for key in current]
-        if archived.recovery_key is not None:
-            readers.append(archived.recovery_key)
-        plaintext = hushed(
-            json.dumps(
-                {
-                    "version": FORMAT_VERSION,
-                    "user_id": self._user_id,
-                    "keys": [key.to_base64() for key in archived.keys],
-                    "recovery_key": archived.recovery_key and archived.recovery_key.to_base64(),
-                }
-            ).encode("ascii")
-        )
-        sealed = sign_and_encrypt(plaintext, signer=signer, recipients=readers)
-        record = DetachedEnvelope(_METADATA, sealed)
-        self._keyknox.push_record(_PLACE, [self._user_id], record, archived.revision)
+        self._check_user_id()
+        record = DetachedEnvelope(_METADATA, seal(content, self._user_id))
+        self._keyknox.push_record(_PLACE, [self._user_id], record, revision)
+
+    def is_for_a_code(self) -> bool:
+        """Tell whether there is an archive that says that a recovery code opens it."""
+        envelope = self._keyknox.pull_record(_PLACE, self._user_id).envelope
+        return envelope is not None and is_for_a_code(envelope.encrypted_data)
 
     def delete(self) -> None:
         """Delete the archive; nothing happens if there is none."""
         self._keyknox.reset_records(_PLACE)
 
-    def _parse(self, plaintext: bytes, revision: str | None) -> ArchivedKeys:
-        with translating(
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-            KeyFormatError,
-            to=lambda: MalformedBackupError("the key archive is not this user's"),
-        ):
-            if len(plaintext) > MAX_BYTES:
-                raise ValueError("too long")
-            content = json.loads(plaintext)
-            if (content["version"], content["user_id"]) != (FORMAT_VERSION, self._user_id):
-                raise ValueError("another user's")
-            keys = [PrivateKey.from_base64(text) for text in content["keys"]]
-            recovery = content["recovery_key"]
-            recovery_key = None if recovery is None else PublicKey.from_base64(recovery)
-            if not 1 <= len(keys) <= MAX_KEYS:
-                raise ValueError("no keys, or too many")
-        return ArchivedKeys(tuple(keys), recovery_key, revision)
+    def _check_user_id(self) -> None:
+        # Cards allow no others (services document, section 2).
+        if not self._user_id.isascii() or not 1 <= len(self._user_id) <= MAX_USER_ID_BYTES:
+            raise MalformedBackupError("a user id is 1 to 255 ASCII characters")
 
     def __repr__(self) -> str:
         return f"<KeyArchive of {self._user_id!r}>"

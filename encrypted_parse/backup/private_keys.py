@@ -135,6 +135,10 @@ class PrivateKeyBackups:
         """Tell whether there is a backup, whatever its password."""
         return self._pull(name).envelope is not None
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the named backups."""
+        return tuple(sorted(self._keyknox.list_keys(_ROOT, _PATH, self._user_id)))
+
     def _keys_of(self, entries: Entries, name: str | None) -> tuple[PrivateKey, ...]:
         # E3Kit's JavaScript names the entry after the backup, Kotlin and Swift after the user.
         entry = entries.get(name or self._user_id) or entries.get(self._user_id)

@@ -2,7 +2,7 @@
 
 A code is 160 random bits and a checksum of 20, written in Crockford's base32 as six groups of six:
 ``7KQ2ZM-0D4XPA-...``. Case does not matter; O is read as 0, I and L as 1; U is in no code. The
-key pair is HKDF-SHA512 over the 160 bits, with a label of its own.
+key pair is a receiving key, derived from the 160 bits (docs/spec/archive.md).
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ from __future__ import annotations
 import re
 from typing import NoReturn
 
-from encrypted_parse.crypto import KeyType, PrivateKey
-from encrypted_parse.crypto.primitives import digest, hkdf_sha512, random_bytes
+from encrypted_parse.crypto.primitives import digest, random_bytes
+from encrypted_parse.crypto.receiving import RECOVERY_SECRET_BYTES as SECRET_BYTES
+from encrypted_parse.crypto.receiving import ReceivingKey
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import NotPicklableError, RecoveryCodeError
 
-SECRET_BYTES = 20
-_SYMBOLS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+SYMBOLS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _GROUP = 6
 _GROUPS = 6
 _BITS = 5
 _CHECK_BITS = 20
 _CHECK_LABEL = b"encrypted_parse recovery code 1: checksum"
-_KEY_LABEL = b"encrypted_parse recovery code 1: key"
 _READ_AS = str.maketrans("OIL", "011")
 _SEPARATORS = re.compile(r"[\s\-\u2010-\u2015]+")
 
@@ -56,12 +55,12 @@ class RecoveryCode:
             )
         value = 0
         for position, symbol in enumerate(symbols):
-            if symbol not in _SYMBOLS:
+            if symbol not in SYMBOLS:
                 raise RecoveryCodeError(
                     f"character {position % _GROUP + 1} of group {position // _GROUP + 1} "
                     "is in no recovery code"
                 )
-            value = value << _BITS | _SYMBOLS.index(symbol)
+            value = value << _BITS | SYMBOLS.index(symbol)
         secret = (value >> _CHECK_BITS).to_bytes(SECRET_BYTES, "big")
         if value & (1 << _CHECK_BITS) - 1 != _checksum(secret):
             raise RecoveryCodeError("the recovery code is mistyped: its checksum does not hold")
@@ -72,13 +71,13 @@ class RecoveryCode:
         """The **secret** code, for the user to write down."""
         value = int.from_bytes(self._secret, "big") << _CHECK_BITS | _checksum(self._secret)
         count = _GROUP * _GROUPS
-        symbols = [_SYMBOLS[value >> _BITS * (count - 1 - at) & 31] for at in range(count)]
+        symbols = [SYMBOLS[value >> _BITS * (count - 1 - at) & 31] for at in range(count)]
         return "-".join("".join(symbols[at : at + _GROUP]) for at in range(0, count, _GROUP))
 
     @property
-    def key(self) -> PrivateKey:
+    def key(self) -> ReceivingKey:
         """The **secret** key that the archive is encrypted for."""
-        return PrivateKey(KeyType.ED25519, hkdf_sha512(self._secret, 32, info=_KEY_LABEL))
+        return ReceivingKey.of_recovery_secret(self._secret)
 
     def __repr__(self) -> str:
         return "<RecoveryCode>"

@@ -19,6 +19,7 @@ from encrypted_parse.cli.session import (
     log_in,
     read_secret,
     require_consent,
+    require_typed,
 )
 from encrypted_parse.cli.terminal import write, write_table
 from encrypted_parse.crypto import PrivateKey
@@ -135,18 +136,36 @@ def rotate(
     user: UserOption = None,
     password_fd: PasswordFdOption = None,
     key_fd: KeyFdOption = None,
+    lost: Annotated[
+        bool,
+        typer.Option(
+            "--lost", help="The present key is on no machine and in no backup: give it up."
+        ),
+    ] = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Replace your key by a new one; what was encrypted for the old one stays readable.
 
-    The old key is kept on this machine and in the key archive. Peers who know it follow without
-    asking, since it signs the new card; if it is lost, they are asked to compare numbers.
+    The old key is kept on this machine and in the key archive, and signs the new card, so that
+    peers who know it follow without asking. Afterwards: `backup` again, and `reseal` to encrypt
+    your own objects for the new key.
 
-    Afterwards: `backup` again, and `reseal` to encrypt your own objects for the new key.
+    A machine without the present key refuses, and says which ways lead back to it. With --lost it
+    goes on: what was written for you until now stays unreadable, and peers are asked to compare
+    numbers.
     """
     client = log_in(user, password_fd)
-    show(_card_facts(client.e3kit.rotate_private_key(_given_key(key_fd))), as_json=as_json)
-    say("hint: a backup under a password still holds the old key: `encrypted-parse backup`")
+    e3kit = client.e3kit
+    if lost:
+        say(f"Ways back to the present key: {in_commands(e3kit.ways_back().to_text())}.")
+        require_typed("lost", "The present key is given up, and what was written for it", yes=yes)
+    show(_card_facts(e3kit.rotate_private_key(_given_key(key_fd), lost=lost)), as_json=as_json)
+    ways = e3kit.ways_back()
+    if ways.backup or ways.named_backups:
+        say("hint: a backup under a password holds older keys: `encrypted-parse backup`")
+    if not ways:
+        say("hint: nothing brings the key back if this machine is lost: `encrypted-parse backup`")
 
 
 def unregister(
@@ -154,11 +173,20 @@ def unregister(
 ) -> None:
     """Revoke your card, and delete your private keys from this machine.
 
-    Without a backup or a recovery code, everything that was encrypted for you is lost.
+    Says first what brings the keys back. Without a backup, a recovery code or another machine,
+    everything that was encrypted for you is lost.
     """
     client = log_in(user, password_fd)
+    e3kit = client.e3kit
+    ways = e3kit.ways_back()
+    say(f"Gone afterwards: the published card, and {_held(len(e3kit.local_public_keys()))}.")
+    if ways:
+        say(f"What stays: {in_commands(ways.to_text())}.")
+        say("It opens what was written before, after you have registered again.")
+    else:
+        say("No backup and no recovery code: unless another machine has the keys, all is lost.")
     require_consent("Delete the private keys from this machine", yes=yes)
-    client.e3kit.unregister()
+    e3kit.unregister()
     say("The card is revoked, and the keys are deleted.")
 
 
@@ -210,6 +238,10 @@ def _card_facts(card: Card) -> dict[str, Any]:
         "fingerprint": fingerprint_of(card),
         "created_at": card.created_at.isoformat(),
     }
+
+
+def _held(count: int) -> str:
+    return "the private key of this machine" if count == 1 else f"{count} keys of this machine"
 
 
 def fingerprint_of(card: Card) -> str:

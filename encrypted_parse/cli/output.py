@@ -16,6 +16,7 @@ _COMMANDS = {
     "create_recovery_code": "recovery-code",
     "delete_recovery_code": "recovery-code --delete",
     "former_keys": "verify-user --former",
+    "generate_backup_password": "backup --generate",
     "mark_verified": "verify-user",
     "protect": "keystore protect",
     "register": "register",
@@ -24,6 +25,11 @@ _COMMANDS = {
     "restore_with_recovery_code": "restore --recovery-code",
     "rotate_private_key": "rotate",
     "unregister": "unregister",
+}
+_WITH_ARGUMENTS = {
+    "delete_recovery_code(forget=True)": "recovery-code --delete --forget",
+    "restore_with_recovery_code(accept_older=True)": "restore --recovery-code --accept-older",
+    "rotate_private_key(lost=True)": "rotate --lost",
 }
 _CALL = re.compile(rf"\b({'|'.join(_COMMANDS)})\([^()]*\)")
 
@@ -49,7 +55,11 @@ def _shown(value: object) -> str:
 def in_commands(text: str) -> str:
     """Return a hint that names calls of the library with the commands that do the same."""
     text = text.replace("pass expect_user_id=", "set ENCRYPTED_PARSE_USER_ID=")
-    return _CALL.sub(lambda call: f"`encrypted-parse {_COMMANDS[call[1]]}`", text)
+
+    def command(call: re.Match[str]) -> str:
+        return f"`encrypted-parse {_WITH_ARGUMENTS.get(call[0], _COMMANDS[call[1]])}`"
+
+    return _CALL.sub(command, text)
 
 
 def say(*lines: str) -> None:

@@ -17,6 +17,8 @@ from encrypted_parse.cli.session import (
     read_secret,
     require_consent,
 )
+from encrypted_parse.e3kit import generate_backup_password
+from encrypted_parse.errors import ConfigurationError
 
 NameOption = Annotated[
     str | None,
@@ -44,15 +46,25 @@ def backup(
     password_fd: PasswordFdOption = None,
     backup_password_fd: BackupFdOption = None,
     name: NameOption = None,
+    generate: Annotated[
+        bool, typer.Option("--generate", help="Make a password, and print it once.")
+    ] = False,
 ) -> None:
     """Keep your private keys in the cloud, encrypted under a password of their own.
 
-    Every E3Kit app restores them with that password. Choose a good one, and not the login's: the
-    service can try guesses. After `rotate`, run it again with the same password.
+    Every E3Kit app restores them with that password. The service can try guesses: a password that
+    can be guessed, or is the login's, is refused; --generate makes a good one. After `rotate`, run
+    it again with the same password.
     """
     client = log_in(user, password_fd)
-    password = _ask("Password for the backup", backup_password_fd, confirm=True)
+    if generate:
+        password = generate_backup_password()
+    else:
+        password = _ask("Password for the backup", backup_password_fd, confirm=True)
     client.e3kit.backup_private_key(password, name)
+    if generate:
+        say("Your backup's password. Write it down and keep it apart from this machine:\n")
+        typer.echo(password)
     say("The backup is stored.")
 
 
@@ -74,6 +86,13 @@ def restore(
             show_default=False,
         ),
     ] = None,
+    accept_older: Annotated[
+        bool,
+        typer.Option(
+            "--accept-older",
+            help="Go on although a newer archive or key is known of: the service was set back.",
+        ),
+    ] = False,
 ) -> None:
     """Bring your private keys back onto this machine.
 
@@ -82,10 +101,10 @@ def restore(
     client = log_in(user, password_fd)
     if recovery_code or recovery_code_fd is not None:
         code = read_secret("Recovery code", "--recovery-code-fd", recovery_code_fd)
-        client.e3kit.restore_with_recovery_code(code)
+        client.e3kit.restore_with_recovery_code(code, accept_older=accept_older)
     else:
         password = _ask("Password of the backup", backup_password_fd)
-        client.e3kit.restore_private_key(password, name)
+        client.e3kit.restore_private_key(password, name, accept_older=accept_older)
     say("The keys are on this machine.")
 
 
@@ -132,6 +151,13 @@ def recovery_code(
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete the key archive that codes open, instead.")
     ] = False,
+    forget: Annotated[
+        bool,
+        typer.Option(
+            "--forget",
+            help="With --delete: this machine takes the next archive that it sees, whatever it is.",
+        ),
+    ] = False,
     user: UserOption = None,
     password_fd: PasswordFdOption = None,
     yes: YesOption = False,
@@ -142,10 +168,12 @@ def recovery_code(
     It survives rotations and needs no password; it replaces a code that was made before. `restore
     --recovery-code` takes it.
     """
+    if forget and not delete:
+        raise ConfigurationError("--forget goes with --delete")
     client = log_in(user, password_fd)
     require_consent("A code that was made before becomes useless. Go on", yes=yes)
     if delete:
-        client.e3kit.delete_recovery_code()
+        client.e3kit.delete_recovery_code(forget=forget)
         say("The key archive is deleted.")
         return
     code = client.e3kit.create_recovery_code()

@@ -116,6 +116,21 @@ def require_consent(question: str, *, yes: bool) -> None:
     terminal.confirm(question)
 
 
+def require_typed(word: str, question: str, *, yes: bool) -> None:
+    """Ask, before something that loses data, for a word that nobody types by accident.
+
+    Raises:
+        ConfigurationError: There is nobody to ask, and `--yes` is not given; or something else
+            was typed.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"{question}: nobody can be asked", hint="add --yes if so")
+    if typer.prompt(f"{question}. Type {word!r} to go on", err=True) != word:
+        raise ConfigurationError("nothing was done")
+
+
 def _read_all(descriptor: int) -> bytes:
     pieces = b""
     while len(pieces) <= MAX_SECRET_BYTES and (piece := os.read(descriptor, MAX_SECRET_BYTES + 1)):

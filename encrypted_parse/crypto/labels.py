@@ -30,6 +30,8 @@ class Label(enum.Enum):
     """The seed of a user's receiving key, from the Ed25519 seed."""
     RECOVERY_RECEIVING_KEY = b"ep1/recovery-receiving-key"
     """The seed of a recovery code's receiving key, from its 160 bits."""
+    TICKET_MARK = b"ep1/ticket-mark"
+    """Digest of a group's newest ticket: what is remembered of it on this machine."""
 
 
 def encode(label: Label, *parts: bytes) -> bytes:

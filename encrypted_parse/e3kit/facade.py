@@ -24,6 +24,7 @@ class E3Kit(KeyVerbs, BackupVerbs, HealthVerbs, MessageVerbs, FileVerbs, GroupVe
         keystore: Where private keys rest on this machine.
         service: Keyknox and BrainKey, for backups and groups.
         trust: What is remembered of other users' keys, and the policy; by default in memory.
+        login_password: A digest of what the session logged in with; no backup may have it.
         clock: Seconds since 1970, for cards' dates.
     """
 

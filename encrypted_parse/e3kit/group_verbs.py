@@ -5,16 +5,17 @@ from __future__ import annotations
 import functools
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card
-from encrypted_parse.e3kit.groups import Group, GroupTrust
+from encrypted_parse.e3kit.group_epochs import EpochMemory
+from encrypted_parse.e3kit.group_trust import GroupTrust
+from encrypted_parse.e3kit.groups import Group
 from encrypted_parse.e3kit.people import PeopleVerbs
-from encrypted_parse.errors import MalformedGroupError
+from encrypted_parse.errors import GroupError
 from encrypted_parse.locks import Lock
-from encrypted_parse.trust import TrustStore
 
 MAX_GROUPS = 1000
 MEMBERS_SECONDS = 60.0  # how long a removed member may go unnoticed by `group_members`
@@ -40,7 +41,7 @@ class GroupVerbs(PeopleVerbs):
             UntrustedKeyError: A member's key is not the remembered one.
             EnvelopeError: *group_id* is too short.
         """
-        group = self._group(group_id, self.user_id, ())
+        group = self._group(group_id, self.user_id)
         group.create(members)
         return self._remember(group)
 
@@ -57,10 +58,10 @@ class GroupVerbs(PeopleVerbs):
             MalformedGroupError: A ticket is not *initiator*'s: the initiator has another key now,
                 or the service lies; or an epoch that was seen before is gone.
         """
-        group = self._group(group_id, initiator.user_id, [initiator.public_key])
+        group = self._group(group_id, initiator.user_id)
         if made_anew:
-            self._trust_store.save_epoch(self.user_id, group.initiator, group_id, -1)
-        group.update()
+            group.begin_anew()
+        group.update(initiator)
         return self._remember(group)
 
     def get_group(self, group_id: str, initiator: str | None = None) -> Group | None:
@@ -76,7 +77,7 @@ class GroupVerbs(PeopleVerbs):
 
     def delete_group(self, group_id: str) -> None:
         """Delete a group of ours for everybody; nothing happens if there is none."""
-        self._group(group_id, self.user_id, ()).delete()
+        self._group(group_id, self.user_id).delete()
         with self._groups_lock:
             self._groups.pop((self.user_id, group_id), None)
 
@@ -84,7 +85,7 @@ class GroupVerbs(PeopleVerbs):
         self, group_id: str, members: Iterable[Card], *, give_up_history: bool = False
     ) -> Group:
         """Make a group of ours whole again after our rotation. See `Group.recreate`."""
-        group = self._group(group_id, self.user_id, ())
+        group = self._group(group_id, self.user_id)
         group.recreate(members, give_up_history=give_up_history)
         return self._remember(group)
 
@@ -102,31 +103,51 @@ class GroupVerbs(PeopleVerbs):
         card = self.find_users([initiator])[initiator]
         return self.load_group(group_id, card).participants
 
-    def _group(self, group_id: str, initiator: str, signers: Iterable[PublicKey]) -> Group:
-        keys = [*signers, *self.author_keys(initiator)]
+    def _group(self, group_id: str, initiator: str) -> Group:
         stored = self._stored()
         trust = GroupTrust(
-            functools.partial(self._watch_epoch, initiator, group_id),
+            functools.partial(self._initiator_keys, initiator),
+            functools.partial(self._trusts_key_of, initiator),
+            self._require_published,
             functools.partial(self._sender_keys, stored),
             self._writable,
         )
-        return Group(group_id, initiator, keys, stored, self._services.keyknox, trust)
+        memory = EpochMemory(self._directory.keeper.store, self.user_id, initiator, group_id)
+        keys = self.author_keys(initiator)
+        keyknox = self._services.keyknox
+        return Group(group_id, initiator, keys, stored, keyknox, trust, memory)
 
-    @property
-    def _trust_store(self) -> TrustStore:
-        return self._directory.keeper.store
+    def _initiator_keys(
+        self, initiator: str, card: Card | None, _: Sequence[PublicKey]
+    ) -> list[PublicKey]:
+        """Return the keys whose tickets count, the present one first, as the directory has them.
 
-    def _watch_epoch(self, initiator: str, group_id: str, epoch: int) -> None:
-        """Remember the newest epoch, also from one run to the next; never go back by itself."""
-        if initiator != self.user_id:
-            known = self._trust_store.find_epoch(self.user_id, initiator, group_id)
-            if epoch < known:
-                raise MalformedGroupError(
-                    "the newest ticket that we have seen is gone",
-                    hint="if the initiator made the group anew: load_group(..., made_anew=True)",
-                )
-            if epoch > known:
-                self._trust_store.save_epoch(self.user_id, initiator, group_id, epoch)
+        A card that somebody held on to does not say which key is the present one.
+        """
+        keys = self.author_keys(initiator)
+        if card is not None and card.public_key not in keys and initiator != self.user_id:
+            self._directory.get_chains([initiator], force=True)
+            keys = self.author_keys(initiator)
+        return list(keys)
+
+    def _trusts_key_of(self, initiator: str) -> bool:
+        if initiator == self.user_id:
+            return True
+        found = self._directory.find_chains([initiator]).get(initiator)
+        return found is not None and found.writable
+
+    def _require_published(self, key: PublicKey) -> None:
+        """Let no key that was replaced change a group.
+
+        Raises:
+            GroupError: Another key is published for us.
+        """
+        chain = self._find_own_chain()
+        if chain is not None and chain.head.public_key != key:
+            raise GroupError(
+                "another key is published for us than the one that this group was loaded with",
+                hint="load the group again, on a machine that has the published key",
+            )
 
     def _remember(self, group: Group) -> Group:
         with self._groups_lock:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import overload
-
-from attrs import frozen
 
 from encrypted_parse._translating import translating
 from encrypted_parse.backup import KeyknoxClient, Place
@@ -20,6 +18,8 @@ from encrypted_parse.backup.keyknox import KeyknoxRecord
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card
 from encrypted_parse.discretion import front_door
+from encrypted_parse.e3kit.group_epochs import EpochMemory, SeenTicket, counted
+from encrypted_parse.e3kit.group_trust import GroupTrust
 from encrypted_parse.envelope import (
     GroupSession,
     GroupTicket,
@@ -37,30 +37,15 @@ from encrypted_parse.errors import (
     GroupExistsError,
     GroupNotFoundError,
     MalformedGroupError,
+    UntrustedKeyError,
 )
 from encrypted_parse.keystore import StoredKey
+from encrypted_parse.trust import MemoryTrustStore
 
 ROOT = "group-sessions"
 MAX_PARTICIPANTS = 100
 _HASH_MISMATCH = 50010
 _EPOCH = re.compile(r"0|[1-9][0-9]{0,9}")  # decimal, of 32 bits; longer ones are not even parsed
-
-
-@frozen
-class GroupTrust:
-    """What a group asks about others; by default everything is believed.
-
-    Attributes:
-        watch_epoch: Called with the newest epoch; raises if a newer one was seen before.
-        sender_keys: The one key that counts for a sender's card at a moment.
-        require_writable: Raises `UntrustedKeyError` for cards that are not trusted.
-    """
-
-    watch_epoch: Callable[[int], None] = lambda _: None
-    sender_keys: Callable[[Card, dt.datetime | None], list[PublicKey]] = lambda card, _: [
-        card.public_key
-    ]
-    require_writable: Callable[[Iterable[Card]], object] = lambda _: None
 
 
 @front_door
@@ -79,6 +64,7 @@ class Group:
         own: StoredKey,
         keyknox: KeyknoxClient,
         trust: GroupTrust | None = None,
+        memory: EpochMemory | None = None,
     ) -> None:
         self.group_id = group_id
         self.initiator = initiator
@@ -86,6 +72,8 @@ class Group:
         self._user_id, self._key, self._identities = own.user_id, own.private_key, own.identities
         self._keyknox = keyknox
         self._trust = trust or GroupTrust()
+        self._memory = memory or EpochMemory(MemoryTrustStore(), own.user_id, initiator, group_id)
+        self._may_write = True
         self._path = group_session_id(group_id).hex()
         self._session: GroupSession | None = None
         self.participants: frozenset[str] = frozenset()
@@ -114,7 +102,11 @@ class Group:
         Raises:
             OtherMeaningError: *data* is a card, a group's ticket or an archive.
             PlaintextTooLongError: Over 29,915 bytes.
+            UntrustedKeyError: The initiator's key is not the remembered one, so that its tickets
+                may be somebody else's: `accept_key`, then `update`.
         """
+        if not self._may_write:
+            raise UntrustedKeyError([self.initiator])
         plaintext = data.encode("utf-8") if isinstance(data, str) else data
         refuse_other_meaning(plaintext)
         message = self.session.encrypt(plaintext, self._key)
@@ -163,8 +155,8 @@ class Group:
         if new.keys() & self.participants:
             raise GroupError("some of them are members already")
         _check_size(len(self.participants | new.keys()))
-        for epoch, (record, ticket) in self._fetch().items():
-            self._share(epoch, ticket, new, record)
+        for epoch, seen in self._fetch_counted().items():
+            self._share(epoch, seen.ticket, new, seen.record)
         self.participants |= new.keys()
 
     def remove(self, cards: Iterable[Card], remaining: Iterable[Card]) -> None:
@@ -192,8 +184,7 @@ class Group:
         self._share(session.newest.epoch, session.newest, staying, None, with_self=True)
         for user_id in gone:
             self._keyknox.reset_path(ROOT, self._path, user_id)
-        self._session = session
-        self.participants = frozenset({self._user_id, *staying})
+        self._keep(session, staying)
 
     def re_add(self, card: Card) -> None:
         """Share all tickets with a member again, who has another key now.
@@ -205,9 +196,9 @@ class Group:
         member = self._members([card])
         if not member.keys() <= self.participants:
             raise GroupError("it is no member of the group", hint="use add()")
-        for epoch, (record, ticket) in self._fetch().items():
+        for epoch, seen in self._fetch_counted().items():
             self._keyknox.reset_records(self._place(epoch), card.user_id)
-            self._share(epoch, ticket, member, record)
+            self._share(epoch, seen.ticket, member, seen.record)
 
     def update(self, initiator: Card | None = None) -> None:
         """Fetch the tickets again; *initiator* is the initiator's current card, if it changed.
@@ -215,19 +206,25 @@ class Group:
         Raises:
             GroupNotFoundError: The group was deleted, or we were removed.
             MalformedGroupError: A ticket is not the initiator's for this group and epoch, or the
-                newest one that we have seen is gone.
+                newest one that we have seen is gone, or was exchanged.
         """
-        if initiator is not None:
-            if initiator.user_id != self.initiator:
-                raise GroupError("the group has another initiator")
-            self._signers = list(dict.fromkeys([initiator.public_key, *self._signers]))
-        fetched = self._fetch()
-        newest = max(fetched)
+        if initiator is not None and initiator.user_id != self.initiator:
+            raise GroupError("the group has another initiator")
+        self._signers = self._trust.initiator_keys(initiator, self._signers)
+        self._may_write = self._trust.may_write()
+        seen = self._fetch_counted()
+        newest = max(seen)
         if self._session is not None and newest < self._session.newest.epoch:
             raise MalformedGroupError("the newest ticket that we have seen is gone")
-        self._trust.watch_epoch(newest)
-        self._session = GroupSession(ticket for _, ticket in fetched.values())
-        self.participants = frozenset(fetched[newest][0].identities)
+        self._memory.require_newest(seen, self._signers)
+        if self._may_write:  # what nobody trusts must not push out what is trusted
+            self._memory.remember(seen[newest].ticket, seen[newest].signer)
+        self._session = GroupSession(one.ticket for one in seen.values())
+        self.participants = frozenset(seen[newest].record.identities)
+
+    def begin_anew(self) -> None:
+        """Forget which epochs were seen: the initiator deleted the group and made it again."""
+        self._memory.forget(self._signers)
 
     def recreate(self, members: Iterable[Card], *, give_up_history: bool = False) -> None:
         """Make the group whole again after we, its initiator, changed our key.
@@ -243,7 +240,8 @@ class Group:
 
         Raises:
             GroupError: We are not the initiator, or it gets too large.
-            MalformedGroupError: A ticket cannot be opened, and history is not given up.
+            MalformedGroupError: A ticket cannot be opened, is gone or was exchanged, and history is
+                not given up.
             DirectoryRefusedError: Code 50010: another device of ours was faster; repeat it.
         """
         cards = list(members)
@@ -251,21 +249,24 @@ class Group:
         _check_size(len(staying) + 1)
         try:
             fetched = self._fetch()
+            seen = counted(fetched, self._signers)
+            self._memory.require_newest(seen, self._signers)
         except (GroupNotFoundError, MalformedGroupError):
             if not give_up_history:
                 raise
             self._keyknox.reset_path(ROOT, self._path)
             self.create(cards)
             return
-        former = {who for record, _ in fetched.values() for who in record.identities}
+        for epoch in sorted(fetched.keys() - seen.keys()):
+            self._keyknox.reset_records(self._place(epoch))  # by a key that was replaced
+        former = {who for one in seen.values() for who in one.record.identities}
         for user_id in sorted(former - staying.keys() - {self._user_id}):
             self._keyknox.reset_path(ROOT, self._path, user_id)
-        for epoch, (record, ticket) in sorted(fetched.items()):
-            self._share(epoch, ticket, staying, record, with_self=True)
-        session = GroupSession(ticket for _, ticket in fetched.values()).with_new_epoch()
+        for epoch, one in sorted(seen.items()):
+            self._share(epoch, one.ticket, staying, one.record, with_self=True)
+        session = GroupSession(one.ticket for one in seen.values()).with_new_epoch()
         self._share(session.newest.epoch, session.newest, staying, None, with_self=True)
-        self._session = session
-        self.participants = frozenset({self._user_id, *staying})
+        self._keep(session, staying)
 
     def delete(self) -> None:
         """Delete the group's tickets for everybody. Members keep what they hold already.
@@ -290,8 +291,8 @@ class Group:
             raise GroupExistsError(
                 f"we have a group {self.group_id!r} already", hint="load it, or delete it first"
             ) from error
-        self._session = session
-        self.participants = frozenset({self._user_id, *cards})
+        self._memory.forget(self._signers)
+        self._keep(session, cards)
 
     # --- inside -----------------------------------------------------------------------------
 
@@ -299,10 +300,16 @@ class Group:
         if not self.is_editable:
             raise GroupError("only the initiator changes a group")
 
+    def _keep(self, session: GroupSession, others: Iterable[str]) -> None:
+        self._memory.remember(session.newest, self._key.public_key)
+        self._session = session
+        self.participants = frozenset({self._user_id, *others})
+
     def _members(self, cards: Iterable[Card], *, leaving: bool = False) -> Mapping[str, PublicKey]:
         self._require_initiator()
         chosen = list(cards)
         if not leaving:
+            self._trust.require_own_key(self._key.public_key)
             self._trust.require_writable(chosen)
         members = {card.user_id: card.public_key for card in chosen}
         return {who: key for who, key in members.items() if who != self._user_id}
@@ -328,7 +335,10 @@ class Group:
         previous = None if record is None else record.hash
         self._keyknox.push_record(self._place(epoch), identities, envelope, previous)
 
-    def _fetch(self) -> dict[int, tuple[KeyknoxRecord, GroupTicket]]:
+    def _fetch_counted(self) -> dict[int, SeenTicket]:
+        return counted(self._fetch(), self._signers)
+
+    def _fetch(self) -> dict[int, SeenTicket]:
         """Return every ticket that we can read, verified, by epoch."""
         fetched = {}
         for key in self._keyknox.list_keys(ROOT, self._path, self.initiator):
@@ -337,7 +347,7 @@ class Group:
             record = self._keyknox.pull_record(self._place(int(key)), self.initiator)
             if record.envelope is None:
                 continue  # deleted, or we were removed, since it was listed
-            fetched[int(key)] = record, self._open(record, int(key))
+            fetched[int(key)] = self._open(record, int(key))
         if not fetched:
             raise GroupNotFoundError(
                 f"there is no group {self.group_id!r} of {self.initiator!r} for us",
@@ -345,23 +355,27 @@ class Group:
             )
         return fetched
 
-    def _open(self, record: KeyknoxRecord, epoch: int) -> GroupTicket:
+    def _open(self, record: KeyknoxRecord, epoch: int) -> SeenTicket:
         if record.envelope is None:
             raise MalformedGroupError("a ticket is empty")
-        try:
-            encoded = decrypt_then_verify_detached(
-                record.envelope, identities=self._identities, signers=self._signers
-            )
-            ticket = GroupTicket.from_bytes(encoded)
-        except EnvelopeError as error:
-            raise MalformedGroupError(
-                "a ticket cannot be opened, or is not by the initiator",
-                hint="after a change of keys: re_add() or recreate() by the initiator",
-            ) from error
-        # E3Kit believes the record's address; what is signed is what is inside.
-        if ticket.session_id.hex() != self._path or ticket.epoch != epoch:
-            raise MalformedGroupError("a ticket is of another group or epoch")
-        return ticket
+        cause: EnvelopeError | None = None
+        for signer in self._signers:  # the newest first: which one it was decides what it may do
+            try:
+                encoded = decrypt_then_verify_detached(
+                    record.envelope, identities=self._identities, signers=[signer]
+                )
+                ticket = GroupTicket.from_bytes(encoded)
+            except EnvelopeError as error:
+                cause = error
+                continue
+            # E3Kit believes the record's address; what is signed is what is inside.
+            if ticket.session_id.hex() != self._path or ticket.epoch != epoch:
+                raise MalformedGroupError("a ticket is of another group or epoch")
+            return SeenTicket(record, ticket, signer)
+        raise MalformedGroupError(
+            "a ticket cannot be opened, or is not by the initiator",
+            hint="after a change of keys: re_add() or recreate() by the initiator",
+        ) from cause
 
     def __repr__(self) -> str:
         return f"<Group {self.group_id!r} of {self.initiator!r}>"

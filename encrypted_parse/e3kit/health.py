@@ -8,8 +8,13 @@ from attrs import frozen
 
 from encrypted_parse.directory import CardChain
 from encrypted_parse.discretion import front_door
-from encrypted_parse.e3kit.verbs import Verbs
-from encrypted_parse.errors import CardError, MalformedBackupError, NotARecipientError
+from encrypted_parse.e3kit.recovery import RecoveryVerbs
+from encrypted_parse.errors import (
+    CardError,
+    MalformedBackupError,
+    NotARecipientError,
+    UntrustedArchiveError,
+)
 from encrypted_parse.keystore import StoredKey
 
 
@@ -39,7 +44,7 @@ class Finding:
     hint: str | None = None
 
 
-class HealthVerbs(Verbs):
+class HealthVerbs(RecoveryVerbs):
     """What `E3Kit` tells a user about the user's own keys."""
 
     def diagnose(self) -> list[Finding]:
@@ -59,7 +64,7 @@ class HealthVerbs(Verbs):
             hint = "unregister(), then register(): nobody can use the published card"
             findings = [Finding("private key", Health.PROBLEM, str(error), hint)]
         if self._service is not None:
-            findings += [self._backup(), self._recovery_code(stored)]
+            findings += [self._backup(), self._recovery_code(_current(chain, stored))]
         if chain is not None:
             findings.append(_old_keys(chain, stored))
         return findings
@@ -79,33 +84,41 @@ class HealthVerbs(Verbs):
     def _recovery_code(self, stored: StoredKey | None) -> Finding:
         topic = "recovery code"
         if stored is None:
-            return Finding(topic, Health.ADVICE, "cannot be looked at without the private key")
+            message = "cannot be looked at without the published key"
+            return Finding(topic, Health.ADVICE, message)
         try:
-            archived = self._services.archive.load(stored.identities, self._own_signers(stored))
+            content = self._archives.load(stored)
         except NotARecipientError:
             return Finding(
                 topic,
                 Health.ADVICE,
-                "there is a key archive that only an earlier key or its recovery code opens",
+                "there is a key archive that only another key or its recovery code opens",
                 "restore_with_recovery_code(), or delete_recovery_code() and make another",
             )
-        except MalformedBackupError as error:
-            hint = "delete_recovery_code(), and make another"
+        except (UntrustedArchiveError, MalformedBackupError) as error:
+            hint = error.hint or "delete_recovery_code(), and make another"
             return Finding(topic, Health.PROBLEM, str(error), hint)
-        if archived is None or archived.recovery_key is None:
-            return Finding(topic, Health.ADVICE, "there is none", "create_recovery_code()")
-        if stored.private_key not in archived.keys:
-            hint = "create_recovery_code() again"
-            return Finding(topic, Health.PROBLEM, "it does not bring the current key back", hint)
+        if content is None or content.recovery_key is None:
+            message = "there is none"
+            if content is None and self._archives.was_seen:
+                message += " any more: it was deleted, or the service hides it"
+            return Finding(topic, Health.ADVICE, message, "create_recovery_code()")
         return Finding(topic, Health.GOOD, "there is one, and it brings the current key back")
+
+
+def _current(chain: CardChain | None, stored: StoredKey | None) -> StoredKey | None:
+    """Return *stored* as it will be once it follows the published card; None if it cannot."""
+    if chain is None or stored is None or stored.private_key.public_key == chain.head.public_key:
+        return stored
+    if stored.next_key is not None and stored.next_key.public_key == chain.head.public_key:
+        return stored.promoted()
+    return None
 
 
 def _key_and_card(chain: CardChain | None, stored: StoredKey | None) -> Finding:
     topic = "private key"
     if stored is None:
-        hint = (
-            "register()" if chain is None else "restore it, or rotate_private_key() if it is lost"
-        )
+        hint = "register()" if chain is None else "restore it, or rotate_private_key(lost=True)"
         return Finding(topic, Health.PROBLEM, "it is not on this machine", hint)
     if chain is None:
         return Finding(topic, Health.PROBLEM, "its card is not published", "register()")

@@ -11,26 +11,26 @@ import datetime as dt
 import logging
 from collections.abc import Callable
 
-from encrypted_parse.backup import ArchivedKeys, RecoveryCode
+from encrypted_parse.backup import RecoveryCode
 from encrypted_parse.crypto import PrivateKey, PublicKey
 from encrypted_parse.directory import Card, CardChain, new_card
-from encrypted_parse.e3kit.verbs import Verbs
+from encrypted_parse.e3kit.recovery import RecoveryVerbs
 from encrypted_parse.envelope import require_signing_key
 from encrypted_parse.errors import (
     AlreadyRegisteredError,
-    BackupExistsError,
     DirectoryRefusedError,
     InvalidValueError,
     MalformedBackupError,
     NotARecipientError,
     NotRegisteredError,
+    UntrustedArchiveError,
 )
 from encrypted_parse.keystore import StoredKey
 
 _log = logging.getLogger("encrypted_parse.keys")
 
 
-class KeyVerbs(Verbs):
+class KeyVerbs(RecoveryVerbs):
     """What `E3Kit` does with the user's own key."""
 
     def register(
@@ -65,7 +65,7 @@ class KeyVerbs(Verbs):
                 if self._settled(stored, chain) is not None:
                     self._keystore.save(stored)
             if stored is None or self._settled(stored, chain) is None:
-                raise self._already_registered()
+                raise self._key_not_here()
             return chain.head
         if stored is None or private_key is not None:
             fresh = StoredKey(self.user_id, private_key or PrivateKey.generate())
@@ -84,50 +84,62 @@ class KeyVerbs(Verbs):
             show_recovery_code(self.create_recovery_code())
         return card
 
-    def rotate_private_key(self, private_key: PrivateKey | None = None) -> Card:
+    def rotate_private_key(
+        self, private_key: PrivateKey | None = None, *, lost: bool = False
+    ) -> Card:
         """Replace the user's key by a new one, and publish a card that replaces the old card.
 
         The old key stays in the keystore and in the key archive: what was encrypted for it stays
-        readable here and wherever the new key is restored. Where this machine has the published
-        key, it signs the new card too, so that peers who remember it follow without asking.
-        Without it (the key is lost), the rotation works as E3Kit's, and peers are asked.
+        readable here and wherever the new key is restored. It signs the new card too, so that
+        peers who remember it follow without asking.
+
+        A machine that does not have the published key refuses: the key may be on another one, or
+        in a backup. With *lost* the rotation works as E3Kit's, which is made for that case alone:
+        what was written for the lost key stays unreadable until it is restored, peers are asked,
+        and the key archive is left as it is.
 
         A backup under a password still holds the old key: call `backup_private_key` again. What
         others wrote before is not encrypted for the new key: see `reseal` for own objects.
 
         Args:
             private_key: An own Ed25519 key, in place of a fresh one.
+            lost: The published key is lost for good: give it up. Changes nothing where the key is
+                on this machine.
 
         Raises:
             NotRegisteredError: The user has no card.
             KeystoreError: The new key could not be kept; nothing was published.
-            AlreadyRegisteredError: Another device rotated at the same time, and was faster.
-            DirectoryRefusedError: The directory refuses; the old key is in use as before.
-            InvalidValueError: *private_key* is the current key.
+            AlreadyRegisteredError: The published key is not on this machine: the hint lists the
+                ways back that exist. Or another device rotated at the same time, and was faster.
+            DirectoryRefusedError: The directory refuses; the old key is in use as before, and the
+                next call goes on with the new one.
+            InvalidValueError: *private_key* is, or was, a published key of the user.
         """
         _require_signing_key(private_key)
         chain, stored = self._find_own_chain(), self._keystore.find(self.user_id)
         if chain is None:
             raise NotRegisteredError([self.user_id], hint="call register()")
+        settled = None if stored is None else self._settled(stored, chain)
+        if settled is None and not lost:
+            raise self._key_not_here("; none of them: rotate_private_key(lost=True)")
+        if settled not in {None, stored} and private_key in {None, settled.private_key}:
+            return chain.head  # the rotation that was cut off had reached the directory
+        _require_unused(private_key, chain)
         if stored is None:
             return self._replace_lost_key(chain, private_key)
-        settled = self._settled(stored, chain)
-        if settled is not None and settled != stored and private_key is None:
-            return chain.head  # the rotation that was cut off had reached the directory
         held = settled or stored
         new = private_key or held.next_key or PrivateKey.generate()
-        if new == held.private_key:
-            raise InvalidValueError("that is the current key: a rotation needs another one")
         pending = held.with_next(new)
         if held.next_key not in (None, new):
             pending = _without_next(held).with_next(new)
         self._keystore.save(pending, replacing=held)
-        self._archive(pending)
+        if settled is not None:
+            self._archive(pending, held.next_key)
         try:
             replaced_key = None if settled is None else settled.private_key
             card = self._publish(new, chain.head, replaced_key)
-        except (AlreadyRegisteredError, DirectoryRefusedError):
-            self._keystore.save(pending.with_next(None), replacing=pending)
+        except AlreadyRegisteredError:
+            self._keystore.save(_without_next(pending), replacing=pending)
             raise
         self._keystore.save(pending.promoted(), replacing=pending)
         return card
@@ -161,8 +173,9 @@ class KeyVerbs(Verbs):
         """Revoke the user's card and delete the private keys from this machine.
 
         Also a card that cannot be used is revoked, or several current ones, as E3Kit does it.
-        Without a backup, everything encrypted for the user is lost. A backup stays, until it is
-        reset. The user may register again, with another key.
+        Without a way back, everything encrypted for the user is lost. Backups and the key archive
+        stay, until they are deleted: `ways_back` tells which there are. The user may register
+        again, with another key, and restore then to read what was written before.
 
         Raises:
             NotRegisteredError: The user has no card.
@@ -173,54 +186,7 @@ class KeyVerbs(Verbs):
         self._directory.forget(self.user_id)
         self._keystore.delete(self.user_id)
 
-    def create_recovery_code(self) -> RecoveryCode:
-        """Return a code that brings all of the user's keys back, and nothing else can be lost.
-
-        The keys are put into the service's key archive, encrypted for the code. The code itself
-        is kept nowhere: show it to the user once. It survives rotations. A code made earlier
-        opens nothing that is written from now on.
-
-        Raises:
-            PrivateKeyNotFoundError: This machine holds no private key of the user.
-            BackupExistsError: There is an archive that only an earlier key or code opens.
-            DirectoryRefusedError: The service refuses.
-        """
-        stored, code = self._stored(), RecoveryCode.generate()
-        try:
-            found = self._load_archive(stored)
-        except NotARecipientError as error:
-            raise BackupExistsError(
-                "there is a key archive that the keys of this machine do not open",
-                hint="restore it with its recovery code, or give it up: delete_recovery_code()",
-            ) from error
-        revision = None if found is None else found.revision
-        archived = ArchivedKeys(_newest_first(stored), code.key.public_key, revision)
-        self._services.archive.store(archived, stored.private_key)
-        return code
-
-    def delete_recovery_code(self) -> None:
-        """Delete the key archive: no recovery code opens anything any more.
-
-        Raises:
-            DirectoryRefusedError: The service refuses.
-        """
-        self._services.archive.delete()
-
     # --- inside -----------------------------------------------------------------------------
-
-    def _settled(self, stored: StoredKey, chain: CardChain) -> StoredKey | None:
-        """Return *stored* with the published key as its current one; None if it lacks that key.
-
-        Completes a rotation whose card was published before the keystore learned of it.
-        """
-        published = chain.head.public_key
-        if stored.private_key.public_key == published:
-            return stored
-        if stored.next_key is not None and stored.next_key.public_key == published:
-            promoted = stored.promoted()
-            self._keystore.save(promoted, replacing=stored)
-            return promoted
-        return None
 
     def _replace_lost_key(self, chain: CardChain, private_key: PrivateKey | None) -> Card:
         fresh = StoredKey(self.user_id, private_key or PrivateKey.generate())
@@ -255,35 +221,23 @@ class KeyVerbs(Verbs):
                 return chain.head
             if chain is None or chain.head == replaced:
                 raise
-            raise self._already_registered() from None
+            raise self._key_not_here() from None
         finally:
             self._directory.forget(self.user_id)
 
-    def _archive(self, pending: StoredKey) -> None:
-        """Put the key to come into the archive before anybody can encrypt for it."""
+    def _archive(self, pending: StoredKey, begun: PrivateKey | None) -> None:
+        """Put the key to come into the archive before anybody can encrypt for it.
+
+        Both keys count as the newest meanwhile: the current one, whose card is published, and the
+        one to come, which signs what is written here.
+        """
         if self._service is None:
             return
         try:
-            found = self._load_archive(pending)
-        except (NotARecipientError, MalformedBackupError) as error:
+            self._archives.follow(pending, begun)
+        except (NotARecipientError, MalformedBackupError, UntrustedArchiveError) as error:
             # Somebody with an earlier key or code may still want it; it must not stop us.
             _log.warning("the key archive of %r is left as it is: %s", self.user_id, error)
-            return
-        archived = ArchivedKeys(
-            _newest_first(pending),
-            None if found is None else found.recovery_key,
-            None if found is None else found.revision,
-        )
-        self._services.archive.store(archived, pending.private_key)
-
-    def _load_archive(self, stored: StoredKey) -> ArchivedKeys | None:
-        return self._services.archive.load(stored.identities, self._own_signers(stored))
-
-    def _already_registered(self) -> AlreadyRegisteredError:
-        return AlreadyRegisteredError(
-            f"the user {self.user_id!r} is registered, and the key is not on this machine",
-            hint="restore it: from the backup, with the recovery code, or from the other machine",
-        )
 
 
 def _require_signing_key(key: PrivateKey | None) -> None:
@@ -291,13 +245,14 @@ def _require_signing_key(key: PrivateKey | None) -> None:
         require_signing_key(key)
 
 
+def _require_unused(key: PrivateKey | None, chain: CardChain) -> None:
+    """Let no key that was replaced come into use again."""
+    if key is not None and key.public_key in {card.public_key for card in chain.cards}:
+        raise InvalidValueError("that key was published before: a rotation needs another one")
+
+
 def _without_next(stored: StoredKey) -> StoredKey:
     """Return *stored* with a rotation that was given up among the old keys: it may be in use."""
     if stored.next_key is None:
         return stored
     return stored.with_next(None).with_old_keys([stored.next_key])
-
-
-def _newest_first(stored: StoredKey) -> tuple[PrivateKey, ...]:
-    following = () if stored.next_key is None else (stored.next_key,)
-    return (*following, stored.private_key, *stored.old_keys)

@@ -7,7 +7,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
-from encrypted_parse.backup import BrainKeyClient, KeyArchive, KeyknoxClient, PrivateKeyBackups
+from encrypted_parse.backup import (
+    BrainKeyClient,
+    KeyArchive,
+    KeyknoxClient,
+    LoginPassword,
+    PrivateKeyBackups,
+)
 from encrypted_parse.crypto import PrivateKey, PublicKey
 from encrypted_parse.directory import CachingDirectory, Card, CardChain, ServiceClient
 from encrypted_parse.discretion import front_door
@@ -35,12 +41,14 @@ class Verbs:
         *,
         service: ServiceClient | None = None,
         trust: TrustKeeper | None = None,
+        login_password: LoginPassword | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.user_id = user_id
         keeper = trust or TrustKeeper(user_id, MemoryTrustStore())
         self._directory = TrustedDirectory(directory, keeper)
         self._keystore = keystore
+        self._login_password = login_password
         self._clock = clock
         self._service = None if service is None else _Services(user_id, service, clock)
 

@@ -216,7 +216,7 @@ def test_a_rotation_without_the_old_key_is_asked_about(world: World) -> None:
     world.start("alice").find_users(["bob"])
     world.keystores["bob"] = MemoryKeystore()  # the machine is lost
     bob = make_e3kit(world.service, "bob", world.keystores["bob"], world.clock)
-    bob.rotate_private_key()
+    bob.rotate_private_key(lost=True)
     alice = world.start("alice")
     assert alice.trust_of("bob") is Finding.CHANGED
     assert_refused(alice)

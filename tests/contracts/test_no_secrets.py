@@ -26,11 +26,17 @@ from encrypted_parse import (
     encrypted,
     only_me,
 )
-from encrypted_parse.backup import KeyknoxClient, RecoveryCode
-from encrypted_parse.backup.archive import ArchivedKeys
+from encrypted_parse.backup import (
+    ArchiveContent,
+    ArchivedKeys,
+    KeyknoxClient,
+    LoginPassword,
+    RecoveryCode,
+)
 from encrypted_parse.companion import CompanionSecrets
 from encrypted_parse.crypto import EphemeralKey, KeyType, PrivateKey, PublicKey, der
 from encrypted_parse.crypto.imports import _Algorithm, _PrivateKeyInfo
+from encrypted_parse.crypto.receiving import ReceivingKey
 from encrypted_parse.deploy import DeployServer
 from encrypted_parse.devserver import Database, DevServer
 from encrypted_parse.devserver.secrets import ServerSecrets
@@ -45,6 +51,7 @@ from encrypted_parse.directory.tokens import Token, TokenProvider
 from encrypted_parse.e3kit import Group
 from encrypted_parse.e3kit.backups import DerivedPasswords
 from encrypted_parse.e3kit.files import FileVerbs
+from encrypted_parse.e3kit.verbs import Verbs
 from encrypted_parse.envelope import GroupSession, GroupTicket
 from encrypted_parse.envelope.signed import KeySchedule
 from encrypted_parse.envelope.stanza import StanzaWriter, WrappedContentKey
@@ -205,7 +212,8 @@ def _dev_server(folder: Path) -> DevServer:
 
 # Every class that holds a secret or a decrypted value, filled with canaries.
 HOLDERS: dict[str, Callable[[Path], object]] = {
-    "ArchivedKeys": lambda _: ArchivedKeys((KEY,), None, None),
+    "ArchiveContent": lambda _: ArchiveContent(1, (KEY,)),
+    "ArchivedKeys": lambda _: ArchivedKeys(ArchiveContent(1, (KEY,)), None),
     "BatchOperation": lambda _: BatchOperation("POST", "/1/classes/Note", {"body": TEXT}),
     "Database": lambda _: _database(),
     "CompanionSecrets": lambda _: CompanionSecrets("app", "key", TEXT, TEXT, TEXT),
@@ -233,6 +241,7 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     ),
     "KeySchedule": lambda _: KeySchedule(SEED),
     "KeyringKeystore": _keyring_keystore,
+    "LoginPassword": lambda _: LoginPassword.of(TEXT),
     "MemoryKeystore": lambda _: _memory_keystore(),
     "Draft": lambda _: drafts.draft(Note(author_id="u1", body=TEXT), "u1"),
     "Note": lambda _: Note(author_id="u1", body=TEXT),
@@ -240,6 +249,7 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "ParseClient": lambda _: ParseClient(_app(), _transport(), TEXT),
     "Passphrase": lambda _: Passphrase(TEXT),
     "PrivateKey": lambda _: KEY,
+    "ReceivingKey": lambda _: ReceivingKey(SEED),
     "RecoveryCode": lambda _: CODE,
     "RestClient": lambda _: RestClient(_app(), _transport(), TEXT),
     "SealedKeystore": _sealed_keystore,
@@ -250,6 +260,7 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
     "StoredKey": lambda _: StoredKey("u1", KEY),
     "Token": lambda _: Token(TEXT, "u1", 0),
     "TokenProvider": lambda _: _token_provider(),
+    "Verbs": lambda _: Verbs("u1", _client_directory(), _memory_keystore()),
     "UserClient": lambda _: _user_client(),
     "UserSession": lambda _: _session(),
 }

@@ -196,12 +196,17 @@ def test_prompts_hide_what_is_typed(shell: Shell) -> None:
         f"encrypted-parse backup --user {name}",
         [
             (f"Password of {name}: ", "password of alice"),
-            ("Password for the backup: ", "hush hush"),
-            ("Repeat for confirmation: ", "hush hush"),
+            ("Password for the backup: ", "hush, seven old lanterns"),
+            ("Repeat for confirmation: ", "hush, seven old lanterns"),
         ],
     )
     assert "The backup is stored." in shown
     assert "hush" not in shown
+    (made, status), *_ = shell.run(
+        [f"encrypted-parse backup --name two --generate --user {name} --password-fd 3 3< alice.pw"]
+    )
+    assert status == 0
+    assert re.search(r"^(\w{5}-){3}\w{5}$", made, re.MULTILINE)
     shell.environment["ENCRYPTED_PARSE_KEYSTORE"] = str(shell.folder / "another")
     shown = shell.terminal(
         f"encrypted-parse restore --recovery-code --user {name}",
@@ -209,6 +214,23 @@ def test_prompts_hide_what_is_typed(shell: Shell) -> None:
     )
     assert "The keys are on this machine." in shown
     assert code[0].lower() not in shown
+
+
+def test_giving_a_key_up_is_typed(shell: Shell) -> None:
+    """On a terminal the word has to be typed; anything else leaves the key as it is."""
+    name = (shell.folder / "alice.name").read_text()
+    shell.run(["encrypted-parse register --no-recovery-code $ALICE 3< alice.pw"])
+    shell.environment["ENCRYPTED_PARSE_KEYSTORE"] = str(shell.folder / "another")
+    whois = "encrypted-parse whoami --json $ALICE 3< alice.pw"
+    before = shell.run([whois])
+    rotate = f"encrypted-parse rotate --lost --user {name}"
+    login = (f"Password of {name}: ", "password of alice")
+    shown = shell.terminal(rotate, [login, ("Type 'lost' to go on: ", "yes")])
+    assert "Ways back to the present key: another machine that has the key" in shown
+    assert "nothing was done" in shown
+    assert shell.run([whois]) == before
+    shell.terminal(rotate, [login, ("Type 'lost' to go on: ", "lost")])
+    assert '"private_key": "on this machine"' in shell.run([whois])[0][0]
 
 
 def test_a_sealed_keystore_asks(shell: Shell) -> None:

@@ -45,6 +45,8 @@ _NUMBERS = itertools.count()
 
 PROJECTS = ("7.5", "9.10")
 
+GOOD, CYRILLIC = "7KQ2Z-M0D4X-PA1BC-9RT3W", "ключ от старого сарая"  # Python wants good ones
+
 
 @pytest.fixture(
     scope="module",
@@ -337,21 +339,21 @@ def test_backups_between_e3kit_and_python(
     laptop.e3kit.restore_private_key("first", name)
     assert laptop.e3kit._own_key().to_base64() == alice.ask("private_key")
     with pytest.raises(BackupExistsError):
-        laptop.e3kit.backup_private_key("another", name)
-    laptop.e3kit.change_password("first", "second", name)
+        laptop.e3kit.backup_private_key(GOOD, name)
+    laptop.e3kit.change_password("first", GOOD, name)
     phone = make_device(alice.user)
-    phone.ask("restore", password="second", name=name)
+    phone.ask("restore", password=GOOD, name=name)
     assert phone.ask("private_key") == alice.ask("private_key")
     laptop.e3kit.reset_private_key_backup(name)
     with pytest.raises(NoBackupError):
-        laptop.e3kit.restore_private_key("second", name)
+        laptop.e3kit.restore_private_key(GOOD, name)
 
     bob = make_user()
-    bob.e3kit.backup_private_key("пароль", name)
+    bob.e3kit.backup_private_key(CYRILLIC, name)
     phone = make_device(bob)
-    phone.ask("restore", password="пароль", name=name)
+    phone.ask("restore", password=CYRILLIC, name=name)
     assert phone.ask("private_key") == bob.e3kit._own_key().to_base64()
-    phone.ask("change_password", old="пароль", password="second", name=name)
+    phone.ask("change_password", old=CYRILLIC, password="second", name=name)
     laptop = _fresh_python(app, bob)
     laptop.e3kit.restore_private_key("second", name)
     assert laptop.e3kit.auth_decrypt(bob.e3kit.auth_encrypt("x")) == "x"
@@ -383,16 +385,16 @@ def test_old_keys_in_a_backup(
     alice, bob = make_user(), make_user()
     card = alice.e3kit.find_users([bob.user_id])[bob.user_id]
     first = bob.e3kit.auth_encrypt("first", bob.e3kit.find_users([alice.user_id]).values())
-    alice.e3kit.backup_private_key("first password", name)
+    alice.e3kit.backup_private_key(GOOD, name)
     alice.e3kit.rotate_private_key()
-    alice.e3kit.backup_private_key("first password", name)
+    alice.e3kit.backup_private_key(GOOD, name)
     phone = make_device(alice)
-    phone.ask("restore", password="first password", name=name)
+    phone.ask("restore", password=GOOD, name=name)
     assert phone.ask("private_key") == alice.e3kit._own_key().to_base64()
-    phone.ask("change_password", old="first password", password="second password", name=name)
+    phone.ask("change_password", old=GOOD, password=CYRILLIC, name=name)
     alice.e3kit._services.archive.delete()  # what follows comes from the backup alone
     laptop = _fresh_python(app, alice)
-    laptop.e3kit.restore_private_key("second password", name)
+    laptop.e3kit.restore_private_key(CYRILLIC, name)
     assert laptop.e3kit._stored() == alice.e3kit._stored()
     assert laptop.e3kit.auth_decrypt(first, card) == "first"
 

@@ -95,6 +95,9 @@ def test_only_points_of_the_curve_are_answers(answer: bytes) -> None:
         brainkey_v3.deblind("p", answer, 1, NAME)
 
 
+PASSWORD = "7KQ2Z-M0D4X-PA1BC-9RT3W"
+
+
 class Newer(BrainKeyClient):
     """BrainKey of both generations: the older one without arithmetic, the newer one real."""
 
@@ -147,9 +150,9 @@ def test_a_newer_backup_is_restored(alice: E3Kit, name: str | None) -> None:
     with pytest.raises(WrongBackupPasswordError):
         alice.restore_private_key("another", name)
     with pytest.raises(NewerBackupError):
-        alice.change_password("p", "q", name)
+        alice.change_password("p", PASSWORD, name)
     with pytest.raises(WrongBackupPasswordError):
-        alice.change_password("another", "q", name)
+        alice.change_password("another", PASSWORD, name)
     alice.restore_private_key("p", name)
     assert alice._own_key() == key
 
@@ -158,9 +161,9 @@ def test_the_newer_service_is_asked_only_after_a_wrong_password(alice: E3Kit) ->
     """An ordinary restore asks nothing of it."""
     brainkey = alice._services.backups._brainkey
     assert isinstance(brainkey, Newer)
-    alice.backup_private_key("p")
+    alice.backup_private_key(PASSWORD)
     alice.cleanup()
-    alice.restore_private_key("p")
+    alice.restore_private_key(PASSWORD)
     assert brainkey.paths == []
 
 
