@@ -77,11 +77,20 @@ class ClosedClass {
    * @throws {ServiceError} openStorage: it exists, and is open to clients
    */
   async prepare() {
+    if (this.#prepared !== null) {
+      try {
+        await this.#prepared;
+        return;
+      } catch (error) {
+        if (error instanceof ServiceError) throw error;
+        // Begun by somebody else, perhaps before the server answered: once more, from now on.
+      }
+    }
     this.#prepared ??= this.#create().catch((error) => {
       this.#prepared = null;
       throw error;
     });
-    return this.#prepared;
+    await this.#prepared;
   }
 
   async #create() {

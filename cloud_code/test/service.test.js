@@ -122,6 +122,26 @@ test('a server that is not up yet is tried again', async () => {
   assert.deepEqual(said, [], 'one failure at the start is usual');
 });
 
+test('who waits for an attempt that began too early makes one more', async () => {
+  const Parse = memoryParse();
+  const { save } = Parse.Schema.prototype;
+  const early = new Promise((resolve) => setTimeout(resolve, 100)).then(() => 'up');
+  let up = false;
+  early.then(() => { up = true; });
+  Parse.Schema.prototype.save = async function () {
+    if (!up) await new Promise((resolve) => setTimeout(resolve, 200));
+    else return save.call(this);
+    throw new Error('a page of HTML');
+  };
+  Parse.Schema.prototype.get = async () => { throw new Error('a page of HTML'); };
+  const first = companion.prepare(Parse, newSettings());
+  await early;
+  const second = companion.prepare(Parse);
+  await assert.rejects(first, /HTML/);
+  await second;
+  assert.deepEqual([...Parse.classes.keys()].sort(), CLASSES);
+});
+
 test('a class that another process made or is making is completed, whatever the database calls that', async () => {
   const settings = newSettings();
   for (const code of [103, 1, '42710', '25P02']) {
