@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from attrs import field, frozen
 
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto import KeyType, PrivateKey, PublicKey
 from encrypted_parse.crypto import primitives as p
 from encrypted_parse.crypto.keys import KEY_ID_BYTES, SEED_BYTES, SIGNATURE_BYTES
@@ -121,7 +122,9 @@ def open_archive(sealed: bytes, user_id: str, key: ReceivingKey) -> ArchiveConte
         raise NotARecipientError("the key archive is not for this key")
     unsigned, signature = sealed[:-SIGNATURE_BYTES], sealed[-SIGNATURE_BYTES:]
     nonce, ciphertext = unsigned[at : at + p.GCM_NONCE_BYTES], unsigned[at + p.GCM_NONCE_BYTES :]
-    try:
+    with translating(
+        TamperedEnvelopeError, SignatureError, KeyFormatError, ValueError, to=_altered
+    ):
         content_key = key.unwrap(wrapped, _info(user_id))
         content = _read_body(p.gcm_decrypt(content_key, nonce, ciphertext, sealed[:at]), user_id)
         newest = content.keys[0].public_key  # (3)
@@ -131,12 +134,11 @@ def open_archive(sealed: bytes, user_id: str, key: ReceivingKey) -> ArchiveConte
             raise ValueError("for others than it says")  # (5)
         if key.public_key not in expected:
             raise ValueError("for others than it says")
-    except (TamperedEnvelopeError, SignatureError, KeyFormatError, ValueError):
-        # `from None`: the cause may quote private keys.
-        raise MalformedBackupError(
-            "the key archive was altered, or was not written by this user"
-        ) from None
     return content
+
+
+def _altered() -> MalformedBackupError:
+    return MalformedBackupError("the key archive was altered, or was not written by this user")
 
 
 def _wraps(sealed: bytes) -> tuple[list[tuple[bytes, bytes]], int]:

@@ -17,6 +17,7 @@ from encrypted_parse.cli.session import (
     read_secret,
     require_consent,
 )
+from encrypted_parse.cli.terminal import write
 from encrypted_parse.e3kit import generate_backup_password
 from encrypted_parse.errors import ConfigurationError
 
@@ -63,8 +64,8 @@ def backup(
         password = _ask("Password for the backup", backup_password_fd, confirm=True)
     client.e3kit.backup_private_key(password, name)
     if generate:
-        say("Your backup's password. Write it down and keep it apart from this machine:\n")
-        typer.echo(password)
+        say("Your backup's password. Write it down and keep it apart from this machine:", "")
+        write(password)
     say("The backup is stored.")
 
 

@@ -127,7 +127,7 @@ def require_typed(word: str, question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise ConfigurationError(f"{question}: nobody can be asked", hint="add --yes if so")
-    if typer.prompt(f"{question}. Type {word!r} to go on", err=True) != word:
+    if terminal.ask(f"{question}. Type {word!r} to go on") != word:
         raise ConfigurationError("nothing was done")
 
 

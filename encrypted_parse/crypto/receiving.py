@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from encrypted_parse._translating import translating
 from encrypted_parse.crypto import primitives as p
 from encrypted_parse.crypto.keys import KEY_ID_BYTES, KeyType, PrivateKey
 from encrypted_parse.crypto.labels import Label, encode
@@ -56,11 +57,9 @@ class ReceivingPublicKey:
         Raises:
             KeyFormatError: Another length, or coefficients that are not reduced.
         """
-        try:
+        with translating(ValueError, to=lambda: KeyFormatError("not a receiving key")):
             mlkem = MLKEM768PublicKey.from_public_bytes(encoded[:_MLKEM_PUBLIC_BYTES])
             x25519 = X25519PublicKey.from_public_bytes(encoded[_MLKEM_PUBLIC_BYTES:])
-        except ValueError as error:
-            raise KeyFormatError("not a receiving key") from error
         return cls(mlkem, x25519)
 
     def to_bytes(self) -> bytes:
@@ -73,10 +72,10 @@ class ReceivingPublicKey:
         Raises:
             KeyFormatError: The X25519 half is a point of small order.
         """
-        try:
+        with translating(
+            ValueError, to=lambda: KeyFormatError("the receiving key is a point of small order")
+        ):
             return bytes(_SUITE.encrypt(content_key, self._key, info=info))
-        except ValueError as error:
-            raise KeyFormatError("the receiving key is a point of small order") from error
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ReceivingPublicKey):
@@ -130,10 +129,12 @@ class ReceivingKey:
         Raises:
             TamperedEnvelopeError: It is not for this key and *info*, or not of 32 bytes.
         """
-        try:
+        with translating(
+            InvalidTag,
+            ValueError,
+            to=lambda: TamperedEnvelopeError("the wrapped key does not open"),
+        ):
             content_key = bytes(_SUITE.decrypt(wrapped, self._key, info=info))
-        except (InvalidTag, ValueError) as error:
-            raise TamperedEnvelopeError("the wrapped key does not open") from error
         if len(content_key) != CONTENT_KEY_BYTES:
             raise TamperedEnvelopeError("the wrapped key has another length")
         return content_key

@@ -24,6 +24,8 @@ plays no part, since a card's signature may cover more than its snapshot."""
 _SNAPSHOT = frozenset({"identity", "public_key"})
 _ARCHIVE = frozenset({"keys", "recovery_key", "user_id"})
 _JSON_MEANINGS = ((_SNAPSHOT, "a card"), (_ARCHIVE, "a key archive"))
+_ARCHIVE_HEADS = (b"\xa1\x02\x01\x01", b"\xa1\x02\x01\x02")  # docs/spec/archive.md
+_ARCHIVE_BYTES = 1_176  # a single wrap, and more follows
 _ESCAPE = re.compile(r"\\u00([4-7][0-9a-f])", re.IGNORECASE)
 _JSON = json.JSONDecoder(
     object_pairs_hook=lambda pairs: {name.casefold() for name, _ in pairs},
@@ -51,13 +53,15 @@ def refuse_other_meaning(data: p.Buffer) -> None:
     Raises:
         OtherMeaningError: It is one. The message does not quote it.
     """
-    # (1) a statement of ours   (2) a group's ticket   (3) JSON with the members of a card or an
-    # archive   (4) what begins like JSON, is none, and names those members
+    # (1) a statement of ours   (2) a group's ticket, or a key archive   (3) JSON with the members
+    # of a card or of an archive's old form   (4) what begins like JSON, is none, and names those
     head = bytes(memoryview(data)[:MAX_MEANING_BYTES])
     if any(head.startswith(_prefix(label)) for label in Label):  # (1)
         raise _refusal("a statement of this package")
     if _is_ticket(head):  # (2)
         raise _refusal("a group's ticket")
+    if head.startswith(_ARCHIVE_HEADS) and len(head) > _ARCHIVE_BYTES:
+        raise _refusal("a key archive")
     text = head.decode(json.detect_encoding(head), "replace").lstrip(_BLANKS)
     if not text.startswith("{"):
         return

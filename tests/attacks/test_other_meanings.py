@@ -16,6 +16,7 @@ from virgil_service import FakeClock, VirgilService, card_id, make_e3kit
 
 from encrypted_parse import MemoryKeystore, Model, encrypted, only_me
 from encrypted_parse import virgil_crypto as vc
+from encrypted_parse.backup.archive_form import ArchiveContent, seal
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.crypto.labels import Label, encode
 from encrypted_parse.directory import new_card
@@ -62,7 +63,8 @@ MEANINGS: dict[str, bytes] = {
     "without quotation marks": b"{identity: 'bob', public_key: 'x'}",
     "with bytes that are no text": SNAPSHOT.encode().replace(b'"5.0"', b'"5.0\xff\x01"'),
     "with few members": b'{"public_key":"x","identity":"bob"}',
-    "an archive": ARCHIVE.encode(),
+    "an archive": seal(ArchiveContent(1, (PrivateKey.generate(),)), "bob"),
+    "an archive of the old form": ARCHIVE.encode(),
     "an archive in UTF-16": ARCHIVE.encode("utf-16-le"),
     "a ticket": TICKET,
     "a ticket with anything behind it": TICKET + b"\x00 and more",

@@ -493,7 +493,7 @@ def test_a_warning_names_the_line_of_the_app() -> None:
     alice, bob = app.make_user(), app.make_user()
     alice.e3kit.find_users([bob.user_id])
     bob.e3kit.cleanup()
-    bob.e3kit.rotate_private_key()
+    bob.e3kit.rotate_private_key(lost=True)
     with pytest.warns(KeyChangedWarning) as warned:
         alice.e3kit.find_users([bob.user_id], force_reload=True)
     assert [one.filename for one in warned] == [__file__]
