@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from encrypted_parse.errors import InvalidValueError, ModelDefinitionError
 from encrypted_parse.parse.types import check_json_value, date_from_json, date_to_json
@@ -102,7 +102,7 @@ def codec_for(annotation: Any, where: str) -> tuple[Codec, bool]:  # noqa: ANN40
         raise ModelDefinitionError(f"{where}: a union may only add None to one type")
     if origin is typing.Annotated:
         return codec_for(arguments[0], where)
-    return _codec_of(annotation, origin or annotation, arguments, where), False
+    return _codec_of(annotation, origin or annotation, arguments, where), annotation is Any
 
 
 def _codec_of(annotation: Any, kind: Any, arguments: tuple[Any, ...], where: str) -> Codec:  # noqa: ANN401 - type forms
@@ -110,19 +110,53 @@ def _codec_of(annotation: Any, kind: Any, arguments: tuple[Any, ...], where: str
         return _SIMPLE[annotation]
     maker = getattr(kind, "__parse_codec__", None)
     if maker is not None:
-        made: Codec = maker(arguments, where)
-        return made
+        own: Codec = maker(arguments, where)
+        return own
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return _enum_codec(kind, where)
+    if kind is typing.Literal:
+        return _literal_codec(arguments, where)
+    made = _container_codec(kind, arguments, where)
+    if made is None:
+        raise ModelDefinitionError(
+            f"{where}: {annotation!r} is not a type that Parse can hold",
+            hint="docs/guide/models.md lists the types; for another one, pass field(codec=...)",
+        )
+    return made
+
+
+def _container_codec(kind: Any, arguments: tuple[Any, ...], where: str) -> Codec | None:  # noqa: ANN401 - a type form
     if kind is list:
-        return _list_codec(codec_for(arguments[0], where)[0] if arguments else _ANY)
+        return _list_codec(_part_codec(arguments[0], where) if arguments else _ANY)
     if kind is dict:
         if arguments and arguments[0] is not str:
             raise ModelDefinitionError(f"{where}: a dict's keys are strings in Parse")
-        return _dict_codec(_ANY if not arguments else codec_for(arguments[1], where)[0])
-    raise ModelDefinitionError(
-        f"{where}: {annotation!r} is not a type that Parse can hold",
-        hint="docs/guide/models.md lists the types; for another one, pass field(codec=...)",
+        return _dict_codec(_part_codec(arguments[1], where) if arguments else _ANY)
+    if kind is tuple and arguments:
+        return _tuple_codec(arguments, where)
+    if kind in (set, frozenset):
+        raise ModelDefinitionError(
+            f"{where}: JSON has no sets",
+            hint="declare list[...]; append(..., unique=True) adds what is not there yet",
+        )
+    return None
+
+
+def _part_codec(annotation: Any, where: str) -> Codec:  # noqa: ANN401 - a type form
+    """Return the codec of what a list or a dict holds, where None may stand beside others."""
+    codec, optional = codec_for(annotation, where)
+    if not optional:
+        return codec
+
+    def or_none(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda value: None if value is None else function(value)
+
+    return evolve(
+        codec,
+        name=f"{codec.name} or None",
+        check=or_none(codec.check),
+        to_json=or_none(codec.to_json),
+        from_json=or_none(codec.from_json),
     )
 
 
@@ -162,11 +196,23 @@ def _read_int(value: Any) -> int:  # noqa: ANN401 - whatever the server sent
 
 
 def _check_float(value: Any) -> float:  # noqa: ANN401 - whatever was assigned
+    number = _read_float(value)
+    if number != value:
+        raise InvalidValueError("no float holds this int exactly", hint="store big integers as str")
+    return number
+
+
+def _read_float(value: Any) -> float:  # noqa: ANN401 - whatever the server sent
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidValueError(f"expected float, got {type(value).__name__}")
-    check_json_value(value)
+    try:
+        # Servers write 1e17 as an int, in the fewest digits that mean this double.
+        number = float(value)
+    except OverflowError:
+        raise InvalidValueError("the number is beyond every float") from None
+    check_json_value(number)
     # JSON has no negative zero that survives Parse's number column.
-    return float(value) + 0.0
+    return number + 0.0
 
 
 def _check_datetime(value: Any) -> dt.datetime:  # noqa: ANN401 - whatever was assigned
@@ -197,6 +243,13 @@ def _check_any(value: Any) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _read_any(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return *value* with what is no int to Parse as the float that it is: 1e17 has no point."""
+    if isinstance(value, list):
+        return [_read_any(element) for element in value]
+    if isinstance(value, dict):
+        return {key: _read_any(element) for key, element in value.items()}
+    if isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
+        return _read_float(value)
     return value
 
 
@@ -239,6 +292,58 @@ def _dict_codec(item: Codec) -> Codec:
         return {key: item.from_json(element) for key, element in value.items()}
 
     return Codec(f"dict of {item.name}", check, to_json, from_json, ordered=False)
+
+
+def _tuple_codec(arguments: tuple[Any, ...], where: str) -> Codec:
+    """A list in JSON: of one type and any length, or of one type a place."""
+    if arguments[-1] is Ellipsis:
+        items = None
+        same = _part_codec(arguments[0], where)
+    else:
+        items = [_part_codec(argument, where) for argument in arguments]
+
+    def places(values: Any) -> list[tuple[Codec, Any]]:  # noqa: ANN401 - list or tuple
+        if items is not None and len(items) != len(values):
+            raise InvalidValueError(f"expected {len(items)} values, got {len(values)}")
+        return [(same if items is None else items[at], one) for at, one in enumerate(values)]
+
+    def check(value: Any) -> tuple[Any, ...]:  # noqa: ANN401 - whatever was assigned
+        if not isinstance(value, tuple):
+            raise InvalidValueError(f"expected tuple, got {type(value).__name__}")
+        return tuple(item.check(element) for item, element in places(value))
+
+    def to_json(value: tuple[Any, ...]) -> list[Any]:
+        return [item.to_json(item.check(element)) for item, element in places(value)]
+
+    def from_json(value: Any) -> tuple[Any, ...]:  # noqa: ANN401 - whatever the server sent
+        if not isinstance(value, list):
+            raise InvalidValueError("the stored value is not a list")
+        return tuple(item.from_json(element) for item, element in places(value))
+
+    return Codec(
+        "tuple", check, to_json, from_json, item=same if items is None else _ANY, ordered=False
+    )
+
+
+def _literal_codec(choices: tuple[Any, ...], where: str) -> Codec:
+    """One of some texts, or of some ints; a stored value that is none of them is an error."""
+    kinds = {type(choice) for choice in choices}
+    if kinds not in ({str}, {int}):
+        raise ModelDefinitionError(f"{where}: a Literal's values are all str, or all int")
+    values = _SIMPLE[kinds.pop()]
+    for choice in choices:
+        values.check(choice)
+    allowed = frozenset(choices)
+
+    def check(value: Any) -> Any:  # noqa: ANN401 - whatever was assigned
+        if values.check(value) not in allowed:
+            raise InvalidValueError("the value is none of the Literal's")
+        return value
+
+    def from_json(value: Any) -> Any:  # noqa: ANN401 - whatever the server sent
+        return check(values.from_json(value))
+
+    return evolve(values, name="Literal", check=check, from_json=from_json)
 
 
 def _enum_codec(kind: type[enum.Enum], where: str) -> Codec:
@@ -297,7 +402,7 @@ _ANY = Codec("JSON value", _check_any, _checked_any_json, _read_any, ordered=Fal
 _BOOL = Codec("bool", _check_exact(bool), _identity, _check_exact(bool), kind=bool)
 _BYTES = Codec("bytes", _check_exact(bytes), _bytes_to_json, _read_bytes, ordered=False, kind=bytes)
 _DATE = Codec("datetime", _check_datetime, date_to_json, date_from_json, kind=dt.datetime)
-_FLOAT = Codec("float", _check_float, _identity, _check_float, kind=float)
+_FLOAT = Codec("float", _check_float, _identity, _read_float, kind=float)
 _INT = Codec("int", _check_int, _identity, _read_int, kind=int)
 _STR = Codec("str", check_text, _identity, check_text, is_text=True, kind=str)
 # Decimals sort as text in the database: 10 before 9.

@@ -150,10 +150,12 @@ class Query(Generic[M]):
     def include(self, *names: str) -> Query[M]:
         """Fetch what pointers point to as well: ``include("thread", "thread.owner")``.
 
-        Included objects are decrypted as any other.
+        Included objects are decrypted as any other. A pointer whose object is gone, or hidden
+        from this user, comes as None, and is left out of a list: Parse Server answers so.
 
         Raises:
-            InvalidQueryError: A name is no plain ``Pointer[Model]``, or goes too deep.
+            InvalidQueryError: A name is no plain ``Pointer[Model]`` or list of such, or goes too
+                deep.
         """
         paths = [_include_path(self._model, name) for name in names]
         return evolve(self, include=tuple(dict.fromkeys([*self._include, *paths])))
@@ -308,7 +310,7 @@ class Query(Generic[M]):
             self._include,
         )
         for rows in walk(self._rows, self._model, page):
-            yield self._rows.load(self._model, rows, self._only)
+            yield self._rows.load(self._model, rows, self._only, self._include)
 
     def _keys(self) -> tuple[str, ...]:
         if self._only is None:
@@ -338,7 +340,8 @@ def _include_path(model: type[Model], name: str) -> str:
         target = None if declared is None else declared.target
         if declared is None or target is None or len(columns) == MAX_INCLUDE_DEPTH:
             raise InvalidQueryError(
-                f"cannot include {name!r}: {at.__name__}.{part} is no plain Pointer[Model]"
+                f"cannot include {name!r}: {at.__name__}.{part} is no plain Pointer[Model], or a "
+                "list of such"
             )
         columns.append(declared.column)
         at = target

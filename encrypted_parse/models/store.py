@@ -25,7 +25,7 @@ from encrypted_parse.models.values import Pointer
 from encrypted_parse.models.versions import update_if_current
 from encrypted_parse.models.workers import Workers
 from encrypted_parse.parse import BatchOperation, ParseClient
-from encrypted_parse.parse.batch import BATCH_OPERATIONS
+from encrypted_parse.parse.batch import BATCH_OPERATIONS, BatchResult
 
 M = TypeVar("M", bound=Model)
 
@@ -38,6 +38,7 @@ class ObjectStore:
         self._sealer = sealer
         self._files = files
         self._workers = Workers()
+        self.whole_pages: dict[str, int] = {}
 
     def save(self, instance: M) -> M:
         """Create or update the object's row; only changed fields are sent. Returns *instance*.
@@ -56,7 +57,7 @@ class ObjectStore:
         if not draft.is_to_be_sent:
             return instance
         body = drafts.seal(draft, self._sealer)
-        self._commit(draft, self._send(draft, body))
+        self._commit(draft, body, self._send(draft, body))
         return instance
 
     def save_all(
@@ -106,7 +107,7 @@ class ObjectStore:
     def _send_each(self, planned: Mapping[int, drafts.Draft]) -> dict[int, SaveOutcome]:
         """Send the drafts; the next fifty are encrypted while the server works on the present."""
         outcomes: dict[int, SaveOutcome] = {}
-        sent: list[int] = []
+        sent: dict[int, dict[str, Any]] = {}
 
         def operations_of_the_rest() -> Iterator[BatchOperation]:
             for index, body in self._sealed_ahead(planned):
@@ -116,10 +117,10 @@ class ObjectStore:
                     if isinstance(body, EncryptedParseError):
                         raise body
                     if instance.is_new or type(instance).version_field is None:
-                        sent.append(index)
+                        sent[index] = body
                         yield _operation(instance, body)
                         continue
-                    self._commit(draft, self._send(draft, body))
+                    self._commit(draft, body, self._send(draft, body))
                     outcomes[index] = SaveOutcome(instance, None)
                 except EncryptedParseError as error:
                     outcomes[index] = SaveOutcome(instance, error)
@@ -128,11 +129,23 @@ class ObjectStore:
             if not draft.is_to_be_sent:
                 outcomes[index] = SaveOutcome(draft.instance, None)
         results = self._parse.batch(operations_of_the_rest())
-        for index, result in zip(sent, results, strict=True):
-            if result.error is None:
-                self._commit(planned[index], result.success or {})
-            outcomes[index] = SaveOutcome(planned[index].instance, result.error)
+        for (index, body), result in zip(sent.items(), results, strict=True):
+            outcomes[index] = self._settle(planned[index], body, result)
         return outcomes
+
+    def _settle(
+        self, draft: drafts.Draft, body: Mapping[str, Any], result: BatchResult
+    ) -> SaveOutcome:
+        """Take over what a batch made of one object."""
+        answer, error = result.success or {}, result.error
+        try:
+            if isinstance(error, OutcomeUnknownError) and draft.instance.is_new:
+                answer, error = self._find_created(draft, body, error), None
+            if error is None:
+                self._commit(draft, body, answer)
+        except EncryptedParseError as failure:
+            error = failure
+        return SaveOutcome(draft.instance, error)
 
     def _sealed_ahead(
         self, planned: Mapping[int, drafts.Draft]
@@ -179,8 +192,8 @@ class ObjectStore:
             _operation(draft.instance, body) for draft, body in zip(changed, bodies, strict=True)
         ]
         answers = self._parse.transaction(operations) if operations else []
-        for draft, answer in zip(changed, answers, strict=True):
-            self._commit(draft, answer)
+        for draft, body, answer in zip(changed, bodies, answers, strict=True):
+            self._commit(draft, body, answer)
 
     def get(self, model: type[M], object_id: str) -> M:
         """Fetch one object.
@@ -289,9 +302,11 @@ class ObjectStore:
         operations.take_over(instance, changes, answer)
         return instance
 
-    def _commit(self, draft: drafts.Draft, answer: Mapping[str, Any]) -> None:
+    def _commit(
+        self, draft: drafts.Draft, body: Mapping[str, Any], answer: Mapping[str, Any]
+    ) -> None:
         before = _files_of(draft.instance, draft.instance._state.stored)  # noqa: SLF001 - our own
-        drafts.commit(draft, answer)
+        drafts.settle(draft, body, answer, self._sealer)
         self._discard(before - _files_of(draft.instance, draft.stored))
 
     def _discard(self, names: Collection[str]) -> None:
@@ -309,21 +324,28 @@ class ObjectStore:
         return self._parse.update(instance.parse_class, instance.object_id, body)
 
     def _create(self, draft: drafts.Draft, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        class_name = draft.instance.parse_class
         try:
-            return self._parse.create(class_name, body)
-        except (DuplicateRequestError, OutcomeUnknownError):
-            # No two envelopes are alike, so one tells whether the row is there, and which it is.
-            sealed = {
-                column: body[column]
-                for column in (type(draft.instance).fields[name].column for name in draft.names)
-            }
-            found: list[dict[str, Any]] = []
-            with contextlib.suppress(EncryptedParseError):
-                found = self._parse.find(class_name, where=sealed, limit=1) if sealed else []
-            if not found:
-                raise
-            return found[0]
+            return self._parse.create(draft.instance.parse_class, body)
+        except (DuplicateRequestError, OutcomeUnknownError) as error:
+            unknown = error
+        return self._find_created(draft, body, unknown)
+
+    def _find_created(
+        self, draft: drafts.Draft, body: Mapping[str, Any], unknown: EncryptedParseError
+    ) -> Mapping[str, Any]:
+        """Look for the row of a create whose answer was lost; raise *unknown* if it is not there.
+
+        No two envelopes are alike, so one tells whether the row is there, and which it is.
+        """
+        columns = (type(draft.instance).fields[name].column for name in draft.names)
+        sealed = {column: body[column] for column in columns}
+        found: list[dict[str, Any]] = []
+        with contextlib.suppress(EncryptedParseError):
+            class_name = draft.instance.parse_class
+            found = self._parse.find(class_name, where=sealed, limit=1) if sealed else []
+        if not found:
+            raise unknown
+        return found[0]
 
     # --- what queries need (`query.Rows`) ---------------------------------------------------
 
@@ -340,10 +362,16 @@ class ObjectStore:
         )
 
     def load(
-        self, model: type[M], found: Sequence[Mapping[str, Any]], only: frozenset[str] | None
+        self,
+        model: type[M],
+        found: Sequence[Mapping[str, Any]],
+        only: frozenset[str] | None,
+        include: Sequence[str],
     ) -> list[M]:
         """Return the objects of rows, decrypted and verified."""
-        return rows.load_rows(model, found, self._sealer, only=only, workers=self._workers)
+        return rows.load_rows(
+            model, found, self._sealer, only=only, include=include, workers=self._workers
+        )
 
     def count(self, model: type[Model], where: Mapping[str, Any]) -> int:
         """Return how many rows match."""

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from encrypted_parse.errors import NotPicklableError
-from encrypted_parse.parse.answers import read_answer, read_object
+from encrypted_parse.errors import NotPicklableError, OutcomeUnknownError
+from encrypted_parse.parse.answers import is_of_gateway, read_answer, read_object
 from encrypted_parse.parse.app import ParseApp
 from encrypted_parse.parse.names import check_class_name
 from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transport
@@ -56,7 +56,22 @@ class RestClient:
             body=content,
             repeat=repeat,
         )
-        return read_answer(self._transport.send(request))
+        return read_answer(self._exchange(request))
+
+    def _exchange(self, request: HttpRequest) -> HttpResponse:
+        """Send a request; of a write that a gateway answered, nobody knows what became.
+
+        Raises:
+            OutcomeUnknownError: The gateway gave up on a write that may have arrived.
+        """
+        response = self._transport.send(request)
+        if request.repeat is Repeat.NEVER and is_of_gateway(response):
+            raise OutcomeUnknownError(
+                f"a gateway answered a write with HTTP {response.status}: it may or may not have "
+                "happened",
+                hint="fetch the object before you try again",
+            )
+        return response
 
     def _query(self, class_name: str, query: Mapping[str, Any]) -> dict[str, Any]:
         encoded = {
@@ -77,7 +92,7 @@ class RestClient:
             params or {},
             repeat=Repeat.SAFE,
         )
-        return self._transport.send(request)
+        return self._exchange(request)
 
     def _send(
         self,
@@ -96,7 +111,7 @@ class RestClient:
             headers["Content-Type"] = "application/json"
             content = encode(body)
         url = f"{self.app.server_url}/{path}"
-        return self._transport.send(HttpRequest(method, url, headers, body=content, repeat=repeat))
+        return self._exchange(HttpRequest(method, url, headers, body=content, repeat=repeat))
 
     def _headers(self) -> dict[str, str]:
         headers = {"X-Parse-Application-Id": self.app.application_id}

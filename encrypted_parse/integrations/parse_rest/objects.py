@@ -10,13 +10,13 @@ from attrs import define, field, frozen
 from encrypted_parse.envelope import is_envelope
 from encrypted_parse.errors import (
     AuthorMismatchError,
+    AuthorMissingError,
     DoubleEncryptionError,
     EncryptedOperationError,
     EncryptedParseError,
     EncryptedQueryError,
     FieldLockedError,
     InvalidValueError,
-    MissingValueError,
     ModelDefinitionError,
     NotPicklableError,
     RecipientRuleError,
@@ -214,7 +214,7 @@ def _open_one(
     if not isinstance(text, str) or not is_envelope(text):
         return UnexpectedPlaintextError("the encrypted column holds plaintext")
     if not author:
-        return MissingValueError(f"{one.encryption.author!r} names no author")
+        return AuthorMissingError(f"{one.encryption.author!r} names no author")
     [opened] = sealer.unseal([(context, text)], author)
     if isinstance(opened, EncryptedParseError):
         return opened
