@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from attrs import frozen
 
 from encrypted_parse.errors import EncryptedQueryError, InvalidQueryError, InvalidValueError
-from encrypted_parse.models.codecs import Codec, check_text, codec_for
+from encrypted_parse.models.annotations import codec_for
+from encrypted_parse.models.codecs import Codec, check_text
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.values import GeoPoint, Pointer, Polygon, Relation
 

@@ -16,7 +16,8 @@ from encrypted_parse.errors import (
     MissingValueError,
     ModelDefinitionError,
 )
-from encrypted_parse.models.codecs import Codec, codec_for
+from encrypted_parse.models.annotations import codec_for
+from encrypted_parse.models.codecs import Codec
 from encrypted_parse.models.naming import column_name
 from encrypted_parse.models.rules import RecipientRule
 from encrypted_parse.models.values import Pointer, Relation

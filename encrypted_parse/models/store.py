@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from encrypted_parse.errors import (
-    DuplicateRequestError,
     EncryptedParseError,
     InvalidValueError,
     OutcomeUnknownError,
     TransactionNotPossibleError,
 )
 from encrypted_parse.models import drafts, operations, rows
+from encrypted_parse.models.creating import create, find_created
 from encrypted_parse.models.files import Files, part_names
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import DeleteOutcome, SaveOutcome
@@ -140,7 +139,7 @@ class ObjectStore:
         answer, error = result.success or {}, result.error
         try:
             if isinstance(error, OutcomeUnknownError) and draft.instance.is_new:
-                answer, error = self._find_created(draft, body, error), None
+                answer, error = find_created(self._parse, draft, body, error), None
             if error is None:
                 self._commit(draft, body, answer)
         except EncryptedParseError as failure:
@@ -317,35 +316,11 @@ class ObjectStore:
     def _send(self, draft: drafts.Draft, body: Mapping[str, Any]) -> Mapping[str, Any]:
         instance = draft.instance
         if instance.object_id is None:
-            return self._create(draft, body)
+            return create(self._parse, draft, body)
         counted = type(instance).version_field
         if counted is not None:
             return update_if_current(self._parse, draft, body, counted)
         return self._parse.update(instance.parse_class, instance.object_id, body)
-
-    def _create(self, draft: drafts.Draft, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        try:
-            return self._parse.create(draft.instance.parse_class, body)
-        except (DuplicateRequestError, OutcomeUnknownError) as error:
-            unknown = error
-        return self._find_created(draft, body, unknown)
-
-    def _find_created(
-        self, draft: drafts.Draft, body: Mapping[str, Any], unknown: EncryptedParseError
-    ) -> Mapping[str, Any]:
-        """Look for the row of a create whose answer was lost; raise *unknown* if it is not there.
-
-        No two envelopes are alike, so one tells whether the row is there, and which it is.
-        """
-        columns = (type(draft.instance).fields[name].column for name in draft.names)
-        sealed = {column: body[column] for column in columns}
-        found: list[dict[str, Any]] = []
-        with contextlib.suppress(EncryptedParseError):
-            class_name = draft.instance.parse_class
-            found = self._parse.find(class_name, where=sealed, limit=1) if sealed else []
-        if not found:
-            raise unknown
-        return found[0]
 
     # --- what queries need (`query.Rows`) ---------------------------------------------------
 

@@ -26,7 +26,8 @@ from encrypted_parse.integrations.parse_rest.connection import current
 from encrypted_parse.integrations.parse_rest.conversion import DELETE, acl_of, plain_values
 from encrypted_parse.integrations.parse_rest.library import load
 from encrypted_parse.models import ACL, ObjectContext, RecipientRule, Sealer, only_me
-from encrypted_parse.models.codecs import Codec, codec_for
+from encrypted_parse.models.annotations import codec_for
+from encrypted_parse.models.codecs import Codec
 from encrypted_parse.models.fields import Encryption, LockedValue
 from encrypted_parse.models.rules import Recipient, user_id_of
 
