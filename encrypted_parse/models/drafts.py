@@ -19,7 +19,7 @@ from encrypted_parse.errors import (
 )
 from encrypted_parse.models.acl import ACL
 from encrypted_parse.models.fields import Encryption, Field
-from encrypted_parse.models.model import Model, ObjectState
+from encrypted_parse.models.model import Model
 from encrypted_parse.models.rows import (
     acl_to_save,
     author_of,
@@ -30,6 +30,7 @@ from encrypted_parse.models.rows import (
 )
 from encrypted_parse.models.rules import Recipient
 from encrypted_parse.models.sealer import Sealer
+from encrypted_parse.models.state import ObjectState
 from encrypted_parse.models.values import Relation
 from encrypted_parse.parse.types import date_from_json
 

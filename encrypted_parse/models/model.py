@@ -20,12 +20,13 @@ from encrypted_parse.errors import (
     ModelDefinitionError,
     NotPicklableError,
 )
-from encrypted_parse.models import fields
+from encrypted_parse.models import fields, showing
 from encrypted_parse.models.acl import ACL
 from encrypted_parse.models.fields import Field, LockedValue
 from encrypted_parse.models.files import EncryptedFile
 from encrypted_parse.models.naming import column_name
-from encrypted_parse.models.rules import Recipient, only_me
+from encrypted_parse.models.rules import only_me
+from encrypted_parse.models.state import ObjectState
 from encrypted_parse.parse.names import check_class_name
 
 _RESERVED = frozenset(
@@ -44,67 +45,6 @@ _RESERVED = frozenset(
 )
 _CLASS_VARIABLE = re.compile(r"(\w+\.)?ClassVar\b")
 _SET_ANYWAY = object.__setattr__
-
-
-class ObjectState:
-    """What is known of an object's row, beside the values themselves.
-
-    Attributes:
-        stored: By attribute, the value as last seen on the server: Parse JSON for a plain field,
-            the plaintext bytes for an encrypted one. Absent means absent on the server.
-        recipients: By encrypted attribute, whom the stored value was encrypted for, where we have
-            saved or asked for it; see `rows.stored_recipients`.
-        locked: By attribute, why a stored value could not be opened.
-        released: Locked attributes that may be overwritten, by explicit call.
-        deferred: Attributes that the query did not ask for.
-        defaults: By attribute that shows its default because the row has no column for it, that
-            default as it would be stored: unless it changes, it is not sent.
-        uncertain: Attributes that were included and are absent: Parse leaves pointers to what is
-            gone out of its answer, so the row may hold one.
-    """
-
-    __slots__ = (
-        "_acl",
-        "created_at",
-        "defaults",
-        "deferred",
-        "locked",
-        "object_id",
-        "recipients",
-        "released",
-        "stored",
-        "stored_acl",
-        "uncertain",
-        "updated_at",
-    )
-
-    def __init__(self) -> None:
-        self.object_id: str | None = None
-        self.created_at: dt.datetime | None = None
-        self.updated_at: dt.datetime | None = None
-        self._acl: ACL | None = None
-        self.stored_acl: Any = None
-        self.stored: dict[str, Any] = {}
-        self.recipients: dict[str, frozenset[Recipient] | None] = {}
-        self.locked: dict[str, LockedValue] = {}
-        self.released: set[str] = set()
-        self.deferred: frozenset[str] = frozenset()
-        self.defaults: dict[str, Any] = {}
-        self.uncertain: frozenset[str] = frozenset()
-
-    @property
-    def acl(self) -> ACL | None:
-        """The object's ACL, which a program may have changed; None if it has none."""
-        if self._acl is None and self.stored_acl is not None:
-            try:
-                self._acl = ACL.from_json(self.stored_acl)
-            except InvalidValueError:
-                self._acl = ACL()  # the server enforces it, whatever it is; to us it names nobody
-        return self._acl
-
-    @acl.setter
-    def acl(self, value: ACL | None) -> None:
-        self._acl = value
 
 
 @dataclass_transform(
@@ -225,6 +165,26 @@ class Model:
         if name not in self._state.locked:
             raise FieldLockedError(f"{type(self).__name__}.{name} is not locked")
         self._state.released.add(name)
+
+    def to_dict(self, *, decrypted: bool = False) -> dict[str, Any]:
+        """Return the attributes as a dict of plain Python values, **without** encrypted fields.
+
+        With *decrypted*, these too: a dict shows what is in it to whoever logs or sends it on. A
+        pointer is its object id, an enum its value, an embedded value a dict. Locked attributes
+        are named, with their reasons, under ``"locked"``; what was not fetched is left out.
+        """
+        return showing.as_dict(self, decrypted=decrypted)
+
+    def to_json(self, *, decrypted: bool = False) -> str:
+        """Return `to_dict` as JSON: dates in ISO 8601, bytes in base64, decimals as text.
+
+        Raises:
+            TypeError: A value is of a type of your own: take `to_dict`, and say how.
+        """
+        return showing.as_json(self, decrypted=decrypted)
+
+    def _repr_html_(self) -> str:
+        return showing.as_html(type(self), [self])
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any field's value
         declared = type(self).fields.get(name)

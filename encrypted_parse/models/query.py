@@ -23,6 +23,7 @@ from encrypted_parse.models.conditions import (
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import BatchReport
 from encrypted_parse.models.pages import BY_OBJECT_ID, PAGE_ROWS, Page, Rows, walk
+from encrypted_parse.models.showing import as_html
 
 M = TypeVar("M", bound=Model)
 
@@ -38,6 +39,9 @@ class Results(list[M]):
     def locked_count(self) -> int:
         """How many attributes of these objects are locked."""
         return sum(len(instance.locked) for instance in self)
+
+    def _repr_html_(self) -> str:
+        return as_html(type(self[0]), self) if self else "<p>no objects</p>"
 
 
 @frozen(eq=False, repr=False)
