@@ -84,6 +84,7 @@ an exception has passed it. What a class is for is said here; which call raises 
     │   └── UsernameTakenError
     ├── ModelError
     │   ├── AuthorMismatchError
+    │   ├── AuthorMissingError
     │   ├── EncryptedOperationError
     │   ├── EncryptedQueryError
     │   ├── FieldLockedError
@@ -630,6 +631,10 @@ class AuthorMismatchError(ModelError):
     """Only the user whom the author field names can encrypt (and so sign) the field."""
 
 
+class AuthorMissingError(ModelError):
+    """The row names no author, so that no signature can be checked."""
+
+
 class EncryptedOperationError(ModelError):
     """An atomic operation names an encrypted field: the server would have to compute in it."""
 
@@ -650,8 +655,16 @@ class DoubleEncryptionError(InvalidValueError):
     """The value is an envelope already."""
 
 
-class MissingValueError(ModelError):
-    """The field holds no value, and its type does not allow None."""
+class MissingValueError(ModelError, AttributeError):
+    """The field holds no value, and its type does not allow None.
+
+    An `AttributeError` too: `getattr` with a default, and `hasattr`, take it for what it is.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        # Else Python sets `obj` as well, and who reports the error would have all its values.
+        self.name = ""
 
 
 class ModelDefinitionError(ModelError):

@@ -6,15 +6,44 @@ An ACL decides access, encryption decides secrecy. The rule `acl_readers()` ties
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import InvalidValueError
 
 PUBLIC = "*"
 ROLE_PREFIX = "role:"
+USER_CLASS = "_User"
 _ACCESS = ("read", "write")
 _MAX_ENTRIES = 10_000  # bounds work on hostile input
+
+
+class HasUserId(Protocol):
+    """A client, who is a user."""
+
+    @property
+    def user_id(self) -> str:
+        """The user's id."""
+
+
+class PointsToUser(Protocol):
+    """A pointer to a user, or a fetched user."""
+
+    @property
+    def object_id(self) -> str | None:
+        """The user's id."""
+
+
+Who = str | HasUserId | PointsToUser
+
+
+def user_name_of(who: Who) -> str:
+    """Return what an ACL calls *who*; empty if that is no user."""
+    if isinstance(who, str):
+        return who
+    class_name = getattr(who, "class_name", getattr(type(who), "parse_class", None))
+    user_id = getattr(who, "object_id" if class_name == USER_CLASS else "user_id", None)
+    return user_id if isinstance(user_id, str) and class_name in (None, USER_CLASS) else ""
 
 
 @front_door
@@ -29,7 +58,7 @@ class ACL:
     __slots__ = ("_entries",)
 
     def __init__(
-        self, *, read: Iterable[str] = (), write: Iterable[str] = (), public_read: bool = False
+        self, *, read: Iterable[Who] = (), write: Iterable[Who] = (), public_read: bool = False
     ) -> None:
         self._entries: dict[str, set[str]] = {}
         for who in read:
@@ -39,15 +68,17 @@ class ACL:
         if public_read:
             self.allow_public_read()
 
-    def allow_read(self, who: str) -> None:
-        """Let a user id or ``"role:NAME"`` read.
+    def allow_read(self, who: Who) -> None:
+        """Let a user read, or all of ``"role:NAME"``.
+
+        *who* is a user id, or what stands for a user: a pointer, a fetched user, a client.
 
         Raises:
-            InvalidValueError: *who* is empty, not a string, or ``"*"``.
+            InvalidValueError: *who* is empty, stands for no user, or is ``"*"``.
         """
         self._allow(who, "read")
 
-    def allow_write(self, who: str) -> None:
+    def allow_write(self, who: Who) -> None:
         """Let a user id or ``"role:NAME"`` write. Raises as `allow_read`."""
         self._allow(who, "write")
 
@@ -55,25 +86,25 @@ class ACL:
         """Let everybody read the row. Encrypted fields stay encrypted for their recipients."""
         self._entries.setdefault(PUBLIC, set()).add("read")
 
-    def revoke(self, who: str) -> None:
+    def revoke(self, who: Who) -> None:
         """Take all permissions from *who*; nothing happens if there were none.
 
         Saving the object then re-encrypts the fields whose readers this changes. What *who* has
         read before cannot be taken back.
         """
-        self._entries.pop(who, None)
+        self._entries.pop(user_name_of(who), None)
 
-    def can_read(self, who: str) -> bool:
+    def can_read(self, who: Who) -> bool:
         """Tell whether *who* is named as a reader. Roles and ``"*"`` are not resolved."""
-        return "read" in self._entries.get(who, ())
+        return "read" in self._entries.get(user_name_of(who), ())
 
-    def can_write(self, who: str) -> bool:
+    def can_write(self, who: Who) -> bool:
         """Tell whether *who* is named as a writer. Roles and ``"*"`` are not resolved."""
-        return "write" in self._entries.get(who, ())
+        return "write" in self._entries.get(user_name_of(who), ())
 
-    def names(self, who: str) -> bool:
+    def names(self, who: Who) -> bool:
         """Tell whether the ACL has an entry for *who*."""
-        return who in self._entries
+        return user_name_of(who) in self._entries
 
     @property
     def readers(self) -> frozenset[str]:
@@ -109,7 +140,8 @@ class ACL:
             acl._entries[who] = allowed
         return acl
 
-    def _allow(self, who: str, access: str) -> None:
+    def _allow(self, whom: Who, access: str) -> None:
+        who = user_name_of(whom)
         if not who:
             raise InvalidValueError("an ACL names user ids and 'role:NAME' strings")
         if who == PUBLIC:

@@ -11,10 +11,7 @@ import binascii
 import copy
 import datetime as dt
 import decimal
-import enum
 import json
-import types
-import typing
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -23,7 +20,7 @@ from attrs import frozen
 
 from encrypted_parse._translating import translating
 from encrypted_parse.discretion import front_door
-from encrypted_parse.errors import InvalidValueError, ModelDefinitionError
+from encrypted_parse.errors import InvalidValueError
 from encrypted_parse.parse.types import check_json_value, date_from_json, date_to_json
 
 MAX_SAFE_INTEGER = 2**53 - 1  # Parse stores numbers as IEEE doubles
@@ -98,44 +95,6 @@ class Codec:
         return self.from_json(parsed)
 
 
-def codec_for(annotation: Any, where: str) -> tuple[Codec, bool]:  # noqa: ANN401 - a type form
-    """Return the codec of a type annotation, and whether it allows None.
-
-    Raises:
-        ModelDefinitionError: No Parse type holds it; *where* names the field.
-    """
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (types.UnionType, typing.Union):
-        inner = [argument for argument in arguments if argument is not types.NoneType]
-        if len(inner) == 1 and len(inner) < len(arguments):
-            return codec_for(inner[0], where)[0], True
-        raise ModelDefinitionError(f"{where}: a union may only add None to one type")
-    if origin is typing.Annotated:
-        return codec_for(arguments[0], where)
-    return _codec_of(annotation, origin or annotation, arguments, where), False
-
-
-def _codec_of(annotation: Any, kind: Any, arguments: tuple[Any, ...], where: str) -> Codec:  # noqa: ANN401 - type forms
-    if annotation in _SIMPLE:
-        return _SIMPLE[annotation]
-    maker = getattr(kind, "__parse_codec__", None)
-    if maker is not None:
-        made: Codec = maker(arguments, where)
-        return made
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return _enum_codec(kind, where)
-    if kind is list:
-        return _list_codec(codec_for(arguments[0], where)[0] if arguments else _ANY)
-    if kind is dict:
-        if arguments and arguments[0] is not str:
-            raise ModelDefinitionError(f"{where}: a dict's keys are strings in Parse")
-        return _dict_codec(_ANY if not arguments else codec_for(arguments[1], where)[0])
-    raise ModelDefinitionError(
-        f"{where}: {annotation!r} is not a type that Parse can hold",
-        hint="docs/guide/models.md lists the types; for another one, pass field(codec=...)",
-    )
-
-
 def check_text(value: Any) -> str:  # noqa: ANN401 - whatever was assigned
     """Return *value* if it is text that every database behind Parse stores unchanged.
 
@@ -172,11 +131,23 @@ def _read_int(value: Any) -> int:  # noqa: ANN401 - whatever the server sent
 
 
 def _check_float(value: Any) -> float:  # noqa: ANN401 - whatever was assigned
+    number = _read_float(value)
+    if number != value:
+        raise InvalidValueError("no float holds this int exactly", hint="store big integers as str")
+    return number
+
+
+def _read_float(value: Any) -> float:  # noqa: ANN401 - whatever the server sent
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidValueError(f"expected float, got {type(value).__name__}")
-    check_json_value(value)
+    try:
+        # Servers write 1e17 as an int, in the fewest digits that mean this double.
+        number = float(value)
+    except OverflowError:
+        raise InvalidValueError("the number is beyond every float") from None
+    check_json_value(number)
     # JSON has no negative zero that survives Parse's number column.
-    return float(value) + 0.0
+    return number + 0.0
 
 
 def _check_datetime(value: Any) -> dt.datetime:  # noqa: ANN401 - whatever was assigned
@@ -209,92 +180,14 @@ def _check_any(value: Any) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _read_any(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return *value* with what is no int to Parse as the float that it is: 1e17 has no point."""
+    if isinstance(value, list):
+        return [_read_any(element) for element in value]
+    if isinstance(value, dict):
+        return {key: _read_any(element) for key, element in value.items()}
+    if isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
+        return _read_float(value)
     return value
-
-
-def _list_codec(item: Codec) -> Codec:
-    def check(value: Any) -> list[Any]:  # noqa: ANN401 - whatever was assigned
-        if not isinstance(value, list):
-            raise InvalidValueError(f"expected list, got {type(value).__name__}")
-        # Normalised in place: the caller's list stays the attribute's list.
-        value[:] = [item.check(element) for element in value]
-        return value
-
-    def to_json(value: list[Any]) -> list[Any]:
-        return [item.to_json(item.check(element)) for element in value]
-
-    def from_json(value: Any) -> list[Any]:  # noqa: ANN401 - whatever the server sent
-        if not isinstance(value, list):
-            raise InvalidValueError("the stored value is not a list")
-        return [item.from_json(element) for element in value]
-
-    return Codec(
-        f"list of {item.name}",
-        check,
-        to_json,
-        from_json,
-        item=item,
-        ordered=False,
-        files=None if item.files is None else _files_of_each(item, iter),
-    )
-
-
-def _dict_codec(item: Codec) -> Codec:
-    def check(value: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever was assigned
-        if not isinstance(value, dict):
-            raise InvalidValueError(f"expected dict, got {type(value).__name__}")
-        check_json_value(dict.fromkeys(value))
-        for key in value:
-            value[key] = item.check(value[key])
-        return value
-
-    def to_json(value: dict[str, Any]) -> dict[str, Any]:
-        check_json_value(dict.fromkeys(value))
-        return {key: item.to_json(item.check(element)) for key, element in value.items()}
-
-    def from_json(value: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever the server sent
-        if not isinstance(value, dict):
-            raise InvalidValueError("the stored value is not a dict")
-        check_json_value(dict.fromkeys(value))
-        return {key: item.from_json(element) for key, element in value.items()}
-
-    return Codec(
-        f"dict of {item.name}",
-        check,
-        to_json,
-        from_json,
-        ordered=False,
-        files=None if item.files is None else _files_of_each(item, dict.values),
-    )
-
-
-def _files_of_each(
-    item: Codec, elements: Callable[[Any], Iterable[Any]]
-) -> Callable[[Any], Iterable[Any]]:
-    return lambda value: [file for one in elements(value) for file in item.files_in(one)]
-
-
-def _enum_codec(kind: type[enum.Enum], where: str) -> Codec:
-    """Members are stored as their values, and a value without a member is an error."""
-    types_of_values = {type(member.value) for member in kind}
-    if types_of_values not in ({str}, {int}):
-        raise ModelDefinitionError(f"{where}: an enum's values are all str, or all int")
-    values = _SIMPLE[types_of_values.pop()]
-    for member in kind:
-        values.check(member.value)
-
-    def check(value: Any) -> Any:  # noqa: ANN401 - whatever was assigned
-        if not isinstance(value, kind):
-            raise InvalidValueError(f"expected {kind.__name__}, got {type(value).__name__}")
-        return value
-
-    def from_json(value: Any) -> Any:  # noqa: ANN401 - whatever the server sent
-        with translating(
-            ValueError, to=lambda: InvalidValueError(f"the stored value is no {kind.__name__}")
-        ):
-            return kind(values.from_json(value))
-
-    return Codec(kind.__name__, check, lambda member: member.value, from_json)
 
 
 def _text_codec(kind: type, read: Callable[[str], Any], *, ordered: bool = False) -> Codec:
@@ -328,18 +221,18 @@ def _checked_any_json(value: Any) -> Any:  # noqa: ANN401 - any JSON
     return copy.deepcopy(_check_any(value))
 
 
-_ANY = Codec("JSON value", _check_any, _checked_any_json, _read_any, ordered=False)
+ANY = Codec("JSON value", _check_any, _checked_any_json, _read_any, ordered=False)
 _BOOL = Codec("bool", _check_exact(bool), _identity, _check_exact(bool), kind=bool)
 _BYTES = Codec("bytes", _check_exact(bytes), _bytes_to_json, _read_bytes, ordered=False, kind=bytes)
 _DATE = Codec("datetime", _check_datetime, date_to_json, date_from_json, kind=dt.datetime)
-_FLOAT = Codec("float", _check_float, _identity, _check_float, kind=float)
+_FLOAT = Codec("float", _check_float, _identity, _read_float, kind=float)
 _INT = Codec("int", _check_int, _identity, _read_int, kind=int)
 _STR = Codec("str", check_text, _identity, check_text, is_text=True, kind=str)
 # Decimals sort as text in the database: 10 before 9.
 _DECIMAL = _text_codec(decimal.Decimal, decimal.Decimal)
 _DAY = _text_codec(dt.date, dt.date.fromisoformat, ordered=True)
 _UUID = _text_codec(uuid.UUID, uuid.UUID, ordered=True)
-_SIMPLE: dict[Any, Codec] = {
+SIMPLE: dict[Any, Codec] = {
     str: _STR,
     int: _INT,
     float: _FLOAT,
@@ -349,5 +242,5 @@ _SIMPLE: dict[Any, Codec] = {
     dt.date: _DAY,
     decimal.Decimal: _DECIMAL,
     uuid.UUID: _UUID,
-    Any: _ANY,
+    Any: ANY,
 }

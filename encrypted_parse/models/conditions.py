@@ -11,12 +11,14 @@ from typing import Any, Protocol
 from attrs import frozen
 
 from encrypted_parse.errors import EncryptedQueryError, InvalidQueryError, InvalidValueError
-from encrypted_parse.models.codecs import Codec, check_text, codec_for
+from encrypted_parse.models.annotations import codec_for
+from encrypted_parse.models.codecs import Codec, check_text
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.values import GeoPoint, Pointer, Polygon, Relation
 
 MAX_PATTERN_CHARACTERS = 1000  # a pattern runs on the server, for everybody
 _OBJECT_ID = "objectId"
+_ASK_EXISTENCE = "ask for existence"
 _FLAGS = {re.IGNORECASE: "i", re.MULTILINE: "m", re.DOTALL: "s", re.VERBOSE: "x"}
 _TEXTS = frozenset({str, dt.date, uuid.UUID})
 
@@ -68,7 +70,7 @@ def column_of(model: type[Model], name: str, purpose: str) -> Column:
     if declared is None:
         known = ", ".join([*_SERVER_COLUMNS, *model.fields])
         raise InvalidQueryError(f"{model.__name__} has no field {name!r}", hint=f"it has {known}")
-    if declared.encryption is not None:
+    if declared.encryption is not None and purpose != _ASK_EXISTENCE:
         raise EncryptedQueryError(
             f"cannot {purpose} by {declared.where}: the server sees ciphertext only",
             hint=f"{purpose} by plain fields, then in Python over the fetched objects",
@@ -94,7 +96,8 @@ def add_conditions(
     combined = {column: dict(tests) for column, tests in where.items()}
     for keyword, value in conditions.items():
         name, _, operator = keyword.partition("__")
-        column = column_of(model, name, "filter")
+        # Whether there is a value is all that a server can tell of an encrypted column.
+        column = column_of(model, name, _ASK_EXISTENCE if operator == "exists" else "filter")
         encode = _OPERATORS.get(operator)
         if encode is None:
             known = ", ".join(sorted(filter(None, _OPERATORS)))

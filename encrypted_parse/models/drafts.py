@@ -21,10 +21,18 @@ from encrypted_parse.errors import (
 )
 from encrypted_parse.models.acl import ACL
 from encrypted_parse.models.fields import Encryption, Field
-from encrypted_parse.models.model import Model, ObjectState
-from encrypted_parse.models.rows import acl_to_save, context_of, encrypted_fields, stored_recipients
-from encrypted_parse.models.rules import Recipient, user_id_of
+from encrypted_parse.models.model import Model
+from encrypted_parse.models.rows import (
+    acl_to_save,
+    author_of,
+    context_of,
+    encrypted_fields,
+    stored_recipients,
+    take_over,
+)
+from encrypted_parse.models.rules import Recipient
 from encrypted_parse.models.sealer import Sealer
+from encrypted_parse.models.state import ObjectState
 from encrypted_parse.models.values import Relation
 from encrypted_parse.parse.names import quote_object_id
 from encrypted_parse.parse.types import date_from_json
@@ -119,11 +127,13 @@ def _draft_plain(result: Draft, declared: Field, state: ObjectState) -> None:
     if name not in values or isinstance(values[name], Relation) or declared.is_version:
         return
     if values[name] is None:
-        if name in state.stored or name in state.released:
+        if name in state.stored or name in state.released or name in state.uncertain:
             result.plain[column] = _DELETE
             result.stored.pop(name, None)
         return
-    encoded = declared.codec.to_json(declared.check(values[name]))
+    encoded = declared.stored_form(declared.check(values[name]))
+    if name in state.defaults and state.defaults[name] == encoded:
+        return  # the row has no value, and nobody changed what is shown for it
     if name not in state.stored or state.stored[name] != encoded:
         result.plain[column] = encoded
         result.stored[name] = encoded
@@ -159,7 +169,9 @@ def _draft_encrypted(  # noqa: PLR0913 - what one decision depends on
     locked = name in state.locked and name not in values
     plaintext = None
     if not locked:
-        plaintext = hushed(declared.codec.to_plaintext(declared.check(values.get(name))))
+        plaintext = hushed(declared.stored_form(declared.check(values.get(name))))
+    if name in state.defaults and state.defaults[name] == plaintext:
+        return
     dirty = not locked and (again or state.stored.get(name) != plaintext)
 
     # Recipients are worked out again only when something that they depend on may have changed.
@@ -205,8 +217,24 @@ def seal(result: Draft, sealer: Sealer) -> dict[str, Any]:
     return body
 
 
+def settle(
+    result: Draft, body: Mapping[str, Any], answer: Mapping[str, Any], sealer: Sealer
+) -> None:
+    """Do as `commit` for a draft that was sent as *body*, and show what the server made of it.
+
+    Columns that a trigger of the app stored otherwise, or added, come with the answer; which ones
+    it has emptied a REST answer does not tell.
+
+    Raises:
+        MalformedResponseError: The answer is not that of a create or update.
+    """
+    commit(result, answer)
+    changed = {column: value for column, value in answer.items() if body.get(column) != value}
+    take_over(result.instance, changed, sealer)
+
+
 def commit(result: Draft, answer: Mapping[str, Any]) -> None:
-    """Take over what the server answered to a draft that was sent.
+    """Take over that a draft was sent, and is stored as it was sent.
 
     Raises:
         MalformedResponseError: The answer is not that of a create or update.
@@ -235,6 +263,8 @@ def commit(result: Draft, answer: Mapping[str, Any]) -> None:
         state.stored_acl = result.plain["ACL"]
         state.acl = ACL.from_json(result.plain["ACL"])
     state.deferred = frozenset(name for name in state.deferred if name not in instance.__dict__)
+    state.defaults = {name: one for name, one in state.defaults.items() if name not in state.stored}
+    state.uncertain -= result.touched
     for name in [name for name in state.released if name in instance.__dict__]:
         state.locked.pop(name, None)
         state.released.discard(name)
@@ -243,8 +273,7 @@ def commit(result: Draft, answer: Mapping[str, Any]) -> None:
 def _check_author(instance: Model, declared: Field, encryption: Encryption, user_id: str) -> None:
     if encryption.author is None:
         return
-    author = user_id_of(instance.__dict__.get(encryption.author))
-    if author != user_id:
+    if author_of(instance, encryption, user_id) != user_id:
         raise AuthorMismatchError(
             f"{declared.where} is signed by the user that {encryption.author!r} names, "
             "and that is not you",

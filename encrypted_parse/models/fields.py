@@ -17,7 +17,8 @@ from encrypted_parse.errors import (
     MissingValueError,
     ModelDefinitionError,
 )
-from encrypted_parse.models.codecs import Codec, codec_for
+from encrypted_parse.models.annotations import codec_for
+from encrypted_parse.models.codecs import Codec
 from encrypted_parse.models.naming import column_name
 from encrypted_parse.models.rules import RecipientRule
 from encrypted_parse.models.values import Pointer, Relation
@@ -25,6 +26,7 @@ from encrypted_parse.parse.names import check_field_name
 
 T = TypeVar("T")
 METADATA_KEY = "encrypted_parse"
+OWN_ID = "object_id"  # the author of encrypted columns of `_User`
 
 
 @frozen
@@ -102,6 +104,9 @@ def encrypted(  # noqa: PLR0913 - options, all by keyword
         default: The value of an object that is made without one.
         factory: Makes that value anew for each object.
     """
+    if not hasattr(to, "user_ids"):
+        called = f"{getattr(to, '__name__', 'acl_readers')}()"
+        raise ModelDefinitionError("to= takes a recipient rule", hint=f"call it: to={called}")
     declaration = Declaration(column, Encryption(to, author), codec)
     return _attrs_field(declaration, default, factory)
 
@@ -192,17 +197,30 @@ def collect(
     return collected
 
 
-def make_field(owner: type, attribute: attrs.Attribute[Any], hint: Any) -> Field:  # noqa: ANN401 - a type form
-    """Make the field that one annotated name declares.
+def make_field(
+    owner: type,
+    attribute: attrs.Attribute[Any],
+    hint: Any,  # noqa: ANN401 - a type form
+    *,
+    keep_name: bool = False,
+) -> Field:
+    """Make the field that one annotated name declares; with *keep_name*, its column is called so.
 
     Raises:
-        ModelDefinitionError: Its column cannot be one, or Parse has no such type.
+        ModelDefinitionError: Its column cannot be one, Parse has no such type, or its default
+            would be shared by all objects.
     """
     name = attribute.name
     declaration = attribute.metadata.get(METADATA_KEY, Declaration())
-    column = declaration.column or column_name(name)
-    check_field_name(column)
+    column = declaration.column or (name if keep_name else column_name(name))
     where = f"{owner.__name__}.{name}"
+    if column == "id":
+        raise ModelDefinitionError(
+            f"{where}: Parse keeps the column 'id' for itself",
+            hint="an object's id is its object_id; for another value, pass column=",
+        )
+    check_field_name(column)
+    _check_default(attribute.default, where)
     if declaration.codec is None:
         codec, optional = codec_for(hint, where)
     else:
@@ -210,8 +228,29 @@ def make_field(owner: type, attribute: attrs.Attribute[Any], hint: Any) -> Field
         optional = types.NoneType in typing.get_args(hint)
     if declaration.is_version and codec.kind is not int:
         raise ModelDefinitionError(f"{where}: a version is an int")
-    encryption, is_version = declaration.encryption, declaration.is_version
-    return Field(owner.__name__, name, column, codec, optional, encryption, is_version)
+    return Field(
+        owner.__name__,
+        name,
+        column,
+        codec,
+        optional,
+        declaration.encryption,
+        declaration.is_version,
+        attribute.default if attribute.init and attribute.default is not attrs.NOTHING else None,
+    )
+
+
+def _check_default(default: Any, where: str) -> None:  # noqa: ANN401 - attrs' own types
+    """Refuse a default that could be changed in place: all objects would share the change."""
+    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # a class, typed as a function
+        return
+    try:
+        hash(default)
+    except TypeError:
+        raise ModelDefinitionError(
+            f"{where}: all objects would share this {type(default).__name__}",
+            hint=f"make a new one for each: factory={type(default).__name__}",
+        ) from None
 
 
 @frozen
@@ -253,6 +292,23 @@ class Field:
     optional: bool
     encryption: Encryption | None
     is_version: bool = False
+    default: Any = attrs.field(default=None, repr=False)
+
+    def shown_default(self) -> Any:  # noqa: ANN401 - a value of the field
+        """Return what the attribute shows where a row has no value; None if that is nothing.
+
+        A field that may be None shows None: None is stored as no value.
+        """
+        if self.optional:
+            return None
+        made = self.default.factory() if isinstance(self.default, attrs.Factory) else self.default  # type: ignore[arg-type]  # a class, typed as a function
+        return None if made is None else self.check(made)
+
+    def stored_form(self, value: Any) -> Any:  # noqa: ANN401 - a value of the field
+        """Return what *value* is compared by: Parse JSON, or the bytes that are encrypted."""
+        return (
+            self.codec.to_json(value) if self.encryption is None else self.codec.to_plaintext(value)
+        )
 
     @property
     def where(self) -> str:
@@ -261,9 +317,10 @@ class Field:
 
     @property
     def target(self) -> type[Any] | None:
-        """The model that a plain pointer points to."""
-        plain = self.encryption is None and self.codec.kind is Pointer
-        return self.codec.target if plain else None
+        """The model that a plain pointer points to, or each pointer of a plain list."""
+        pointer = self.codec if self.codec.item is None else self.codec.item
+        plain = self.encryption is None and pointer.kind is Pointer
+        return pointer.target if plain else None
 
     @property
     def relation_to(self) -> str | None:

@@ -42,6 +42,7 @@ from encrypted_parse.models.codecs import Codec, check_text
 from encrypted_parse.models.homes import Home
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.rules import user_id_of
+from encrypted_parse.models.showing import shown
 from encrypted_parse.parse import ParseClient
 from encrypted_parse.trust import naming_former_keys
 
@@ -113,6 +114,11 @@ class EncryptedFile:
         return Codec(
             "EncryptedFile", check, _to_json, _from_json, kind=cls, ordered=False, files=_itself
         )
+
+
+@shown.register
+def _(value: EncryptedFile) -> dict[str, str]:
+    return {"name": value.name}
 
 
 @front_door

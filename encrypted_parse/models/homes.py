@@ -26,7 +26,8 @@ from encrypted_parse.errors import (
 from encrypted_parse.locks import Lock
 
 if TYPE_CHECKING:
-    from encrypted_parse.models.model import Model, ObjectState
+    from encrypted_parse.models.model import Model
+    from encrypted_parse.models.state import ObjectState
 
 _PERHAPS_SAVED = (
     DuplicateRequestError,

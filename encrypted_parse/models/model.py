@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
+import re
+import typing
 from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn, Self, dataclass_transform
 
 import attrs
 
+from encrypted_parse._translating import translating
 from encrypted_parse.discretion import front_door
 from encrypted_parse.envelope import is_envelope
 from encrypted_parse.errors import (
@@ -18,67 +22,30 @@ from encrypted_parse.errors import (
     ModelDefinitionError,
     NotPicklableError,
 )
-from encrypted_parse.models import fields
+from encrypted_parse.models import fields, showing
 from encrypted_parse.models.acl import ACL
 from encrypted_parse.models.fields import Field, LockedValue
-from encrypted_parse.models.rules import Recipient, only_me
+from encrypted_parse.models.naming import column_name
+from encrypted_parse.models.rules import only_me
+from encrypted_parse.models.state import ObjectState
 from encrypted_parse.parse.names import check_class_name
 
-_RESERVED = frozenset({"acl", "created_at", "is_new", "locked", "object_id", "updated_at"})
-_SET_ANYWAY = object.__setattr__
-
-
-class ObjectState:
-    """What is known of an object's row, beside the values themselves.
-
-    Attributes:
-        stored: By attribute, the value as last seen on the server: Parse JSON for a plain field,
-            the plaintext bytes for an encrypted one. Absent means absent on the server.
-        recipients: By encrypted attribute, whom the stored value was encrypted for, where we have
-            saved or asked for it; see `rows.stored_recipients`.
-        locked: By attribute, why a stored value could not be opened.
-        released: Locked attributes that may be overwritten, by explicit call.
-        deferred: Attributes that the query did not ask for.
-    """
-
-    __slots__ = (
-        "_acl",
+_RESERVED = frozenset(
+    {
+        "acl",
         "created_at",
-        "deferred",
+        "fields",
+        "is_new",
         "locked",
         "object_id",
-        "recipients",
-        "released",
-        "stored",
-        "stored_acl",
+        "parse_class",
+        "self",  # attrs writes an __init__ with a parameter a field
         "updated_at",
-    )
-
-    def __init__(self) -> None:
-        self.object_id: str | None = None
-        self.created_at: dt.datetime | None = None
-        self.updated_at: dt.datetime | None = None
-        self._acl: ACL | None = None
-        self.stored_acl: Any = None
-        self.stored: dict[str, Any] = {}
-        self.recipients: dict[str, frozenset[Recipient] | None] = {}
-        self.locked: dict[str, LockedValue] = {}
-        self.released: set[str] = set()
-        self.deferred: frozenset[str] = frozenset()
-
-    @property
-    def acl(self) -> ACL | None:
-        """The object's ACL, which a program may have changed; None if it has none."""
-        if self._acl is None and self.stored_acl is not None:
-            try:
-                self._acl = ACL.from_json(self.stored_acl)
-            except InvalidValueError:
-                self._acl = ACL()  # the server enforces it, whatever it is; to us it names nobody
-        return self._acl
-
-    @acl.setter
-    def acl(self, value: ACL) -> None:
-        self._acl = value
+        "version_field",
+    }
+)
+_CLASS_VARIABLE = re.compile(r"(\w+\.)?ClassVar\b")
+_SET_ANYWAY = object.__setattr__
 
 
 @dataclass_transform(
@@ -95,22 +62,47 @@ class Model:
         body: str = encrypted(to=acl_readers(), author="sender_id")
     ```
 
-    Each annotated name is a column (in camelCase); the class is the Parse class of the same
-    name, or ``class Message(Model, parse_class="Msg")``. Instances are made with keyword
-    arguments. Assigning checks the value at once; nothing is sent before a client saves the
-    object. Instances refuse to be pickled, since they hold decrypted values.
+    Each annotated name is a column, in camelCase, or as it is written with
+    ``class Message(Model, keep_names=True)``. The class is the Parse class of the same name, or
+    ``class Message(Model, parse_class="Msg")``. A base without a Parse class of its own is
+    ``class Owned(Model, abstract=True)``; a model that derives from another names its class.
+
+    Instances are made with keyword arguments. Assigning checks the value at once; nothing is
+    sent before a client saves the object. An attribute with a default shows it where the row has
+    no value, unless it may be None. Saved objects are equal if class and object id are; one that
+    was never saved equals itself alone, and has no hash. Instances refuse to be pickled, since
+    they hold decrypted values.
     """
 
     parse_class: ClassVar[str]
     fields: ClassVar[Mapping[str, Field]]
     version_field: ClassVar[Field | None]
+    _is_abstract: ClassVar[bool] = True
+    _keeps_names: ClassVar[bool] = False
     _state: ObjectState
 
-    def __init_subclass__(cls, *, parse_class: str | None = None, **kwargs: object) -> None:
+    def __init_subclass__(
+        cls,
+        *,
+        parse_class: str | None = None,
+        abstract: bool = False,
+        keep_names: bool | None = None,
+        **kwargs: object,
+    ) -> None:
         super().__init_subclass__(**kwargs)
+        _check_statement(cls, parse_class, abstract=abstract)
+        cls._is_abstract = abstract
+        if keep_names is not None:
+            cls._keeps_names = keep_names
         cls.parse_class = parse_class or cls.__name__
         check_class_name(cls.parse_class)
-        attrs.define(cls, kw_only=True, slots=False, eq=False, repr=False, auto_attribs=True)
+        with translating(
+            attrs.exceptions.UnannotatedAttributeError,
+            to=lambda: ModelDefinitionError(
+                f"{cls.__name__}: a field has a type: `body: str = encrypted(...)`"
+            ),
+        ):
+            attrs.define(cls, kw_only=True, slots=False, eq=False, repr=False, auto_attribs=True)
         fields.close_constructor(cls)
         cls.fields = fields.collect(cls, _make_field)
         cls.version_field = _version_of(cls, cls.fields)
@@ -119,6 +111,11 @@ class Model:
             setattr(cls, name, declared)
 
     def __attrs_pre_init__(self) -> None:
+        if self._is_abstract:
+            raise ModelDefinitionError(
+                f"{type(self).__name__} is abstract: it has no Parse class",
+                hint="derive a model from it",
+            )
         _SET_ANYWAY(self, "_state", ObjectState())
 
     @property
@@ -174,6 +171,29 @@ class Model:
         self._state.released.add(name)
 
     @front_door
+    def to_dict(self, *, decrypted: bool = False) -> dict[str, Any]:
+        """Return the attributes as a dict of plain Python values, **without** encrypted fields.
+
+        With *decrypted*, these too: a dict shows what is in it to whoever logs or sends it on. A
+        pointer is its object id, an enum its value, an embedded value a dict. Locked attributes
+        are named, with their reasons, under ``"locked"``; what was not fetched is left out.
+        """
+        return showing.as_dict(self, decrypted=decrypted)
+
+    @front_door
+    def to_json(self, *, decrypted: bool = False) -> str:
+        """Return `to_dict` as JSON: dates in ISO 8601, bytes in base64, decimals as text.
+
+        Raises:
+            TypeError: A value is of a type of your own: take `to_dict`, and say how.
+        """
+        return showing.as_json(self, decrypted=decrypted)
+
+    @front_door
+    def _repr_html_(self) -> str:
+        return showing.as_html(type(self), [self])
+
+    @front_door
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any field's value
         declared = type(self).fields.get(name)
         if declared is None:
@@ -196,7 +216,21 @@ class Model:
                 f"{declared.where}: the value is an envelope already",
                 hint="assign the plaintext; the field encrypts it when it is saved",
             )
+        state.defaults.pop(name, None)
         self.__dict__[name] = checked
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Model):
+            return NotImplemented
+        if self is other:
+            return True
+        same = self.parse_class == other.parse_class and self.object_id == other.object_id
+        return same and self.object_id is not None
+
+    def __hash__(self) -> int:
+        if self.object_id is None:
+            raise TypeError(f"a {type(self).__name__} has a hash when it is saved")
+        return hash((self.parse_class, self.object_id))
 
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"{name!r} cannot be deleted; assign None to clear a field")
@@ -225,12 +259,39 @@ class Model:
         return instance
 
 
-def _make_field(cls: type, attribute: attrs.Attribute[Any], hint: Any) -> Field:  # noqa: ANN401 - a type form
-    name = attribute.name
-    where = f"{cls.__name__}.{name}"
-    if name.startswith("_") or name in _RESERVED or hasattr(Model, name):
-        raise ModelDefinitionError(f"{where}: the name is taken by Model itself")
-    declared = fields.make_field(cls, attribute, hint)
+def _check_statement(cls: type[Model], parse_class: str | None, *, abstract: bool) -> None:
+    """Refuse a class statement that attrs would misread, or that leaves the Parse class open."""
+    for name, annotation in inspect.get_annotations(cls).items():
+        if _is_class_variable(annotation):
+            continue
+        if name.startswith("_") or name in _RESERVED or hasattr(Model, name):
+            raise ModelDefinitionError(
+                f"{cls.__name__}.{name}: the name is taken by Model itself",
+                hint=f'name the attribute otherwise: field(column="{column_name(name)}")',
+            )
+    if "__init__" in cls.__dict__:
+        raise ModelDefinitionError(
+            f"{cls.__name__}: a model's __init__ takes its fields, and is not written by hand",
+            hint="use defaults, or a class method that returns the object",
+        )
+    base = next((one for one in cls.__mro__[1:] if issubclass(one, Model)), Model)
+    if not base._is_abstract and not abstract and parse_class is None:  # noqa: SLF001 - our own
+        raise ModelDefinitionError(
+            f"{cls.__name__} derives from the model {base.__name__}: which Parse class is it?",
+            hint=f'say parse_class="{base.parse_class}" to share its rows, or name another; a '
+            "base for several models is declared with abstract=True",
+        )
+
+
+def _is_class_variable(annotation: object) -> bool:
+    if isinstance(annotation, str):
+        return _CLASS_VARIABLE.match(annotation) is not None
+    return typing.get_origin(annotation) is ClassVar or annotation is ClassVar
+
+
+def _make_field(cls: type[Model], attribute: attrs.Attribute[Any], hint: Any) -> Field:  # noqa: ANN401 - a type form
+    where = f"{cls.__name__}.{attribute.name}"
+    declared = fields.make_field(cls, attribute, hint, keep_name=cls._keeps_names)
     if declared.codec.files is not None and declared.encryption is None:
         raise ModelDefinitionError(
             f"{where}: an EncryptedFile holds its key, so its field is encrypted",
@@ -267,6 +328,8 @@ def _check_authors(cls: type[Model], collected: Mapping[str, Field]) -> None:
             )
         for name in named:
             source = collected.get(name)
+            if name == fields.OWN_ID and name == encryption.author and cls.parse_class == "_User":
+                continue  # a user's own columns: the object is its author
             if source is None or source.encryption is not None:
                 raise ModelDefinitionError(
                     f"{declared.where}: {name!r} is not a plain field of {cls.__name__}"

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from encrypted_parse._translating import translating
 from encrypted_parse.errors import (
     EncryptedOperationError,
     InvalidValueError,
-    MalformedResponseError,
 )
 from encrypted_parse.models.fields import Field
 from encrypted_parse.models.model import Model
+from encrypted_parse.models.rows import accept_plain
 from encrypted_parse.models.values import Pointer
 
 _NUMBERS = (int, float)
@@ -44,10 +43,17 @@ def list_changes(model: type[Model], operation: str, items: Mapping[str, Any]) -
     """
 
     def change(declared: Field, objects: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever was passed
-        if declared.codec.item is None:
+        item = declared.codec.item
+        if item is None:
             raise InvalidValueError(f"{declared.where} is not a list")
-        checked = declared.check(list(objects))
-        return {"__op": operation, "objects": declared.codec.to_json(checked)}
+        try:
+            return {
+                "__op": operation,
+                "objects": [item.to_json(item.check(one)) for one in objects],
+            }
+        except InvalidValueError as error:
+            failure = InvalidValueError(f"{declared.where}: {error}", hint=error.hint)
+        raise failure
 
     return _operations(model, items, change)
 
@@ -74,20 +80,15 @@ def relation_change(
 def take_over(instance: Model, operations: Operations, answer: Mapping[str, Any]) -> None:
     """Set the attributes to what the server made of them.
 
-    Raises:
-        MalformedResponseError: The server's values are not the fields'.
+    Parse Server leaves results out of its answer that are as they were; the attribute then shows
+    what was last seen. A result that the field cannot hold locks it: the operation has happened.
     """
     state = instance._state  # noqa: SLF001 - our own
     for name in operations:
         declared = type(instance).fields[name]
-        with translating(
-            KeyError,
-            InvalidValueError,
-            to=lambda: MalformedResponseError("the answer to an operation has not its result"),
-        ):
-            value = declared.codec.from_json(answer[declared.column])
-        instance.__dict__[name] = value
-        state.stored[name] = declared.codec.to_json(value)
+        made = answer.get(declared.column, state.stored.get(name))
+        if made is not None:
+            accept_plain(instance, declared, made)
 
 
 def _operations(

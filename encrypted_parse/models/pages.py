@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from attrs import evolve, frozen
 
-from encrypted_parse.errors import MalformedResponseError
+from encrypted_parse.errors import MalformedResponseError, ResponseTooLargeError
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import Outcome
 from encrypted_parse.models.workers import Ahead
@@ -32,15 +32,25 @@ class Page:
 
 
 class Rows(Protocol):
-    """Where queries get rows from, and give changed objects to."""
+    """Where queries get rows from, and give changed objects to.
+
+    Attributes:
+        whole_pages: By Parse class, the longest page that came as long as it was asked for.
+    """
+
+    whole_pages: dict[str, int]
 
     def fetch(self, model: type[Model], page: Page) -> list[dict[str, Any]]:
         """Return the rows of one page."""
 
     def load(
-        self, model: type[M], rows: Sequence[Mapping[str, Any]], only: frozenset[str] | None
+        self,
+        model: type[M],
+        rows: Sequence[Mapping[str, Any]],
+        only: frozenset[str] | None,
+        include: Sequence[str],
     ) -> list[M]:
-        """Return the objects of *rows*."""
+        """Return the objects of *rows*, which hold the rows that were included."""
 
     def count(self, model: type[Model], where: Mapping[str, Any]) -> int:
         """Return how many rows match."""
@@ -58,33 +68,64 @@ def walk(source: Rows, model: type[Model], whole: Page) -> Generator[list[dict[s
     By object id alone, each page begins beyond the last row seen, so that rows which come or go
     meanwhile shift nothing. In any other order, pages are counted off.
 
+    A server may cut pages (`maxLimit`, a trigger), so a short page is the last one only if a whole
+    page at least as long came before; else one more request tells. An answer that is too large is
+    asked for again in half as many rows. How the server sorts object ids is its own affair: what
+    it may not do is give a row of the last two pages again.
+
     Raises:
         MalformedResponseError: The server gives rows again that were before.
+        ResponseTooLargeError: A single row exceeds the limit of answers.
     """
-    keyset, remaining, after = tuple(whole.order) == BY_OBJECT_ID, whole.limit, None
+    keyset = tuple(whole.order) == BY_OBJECT_ID
+    asking = _Asking(source, model)
+    page, remaining, before = evolve(whole, limit=None), whole.limit, frozenset[str]()
     if remaining == 0:
         return
-    page = evolve(whole, limit=_size(remaining))
     with Ahead("encrypted-parse-page") as ahead:
-        rows = source.fetch(model, page)
+        rows = asking.fetch(page, remaining)
         while rows:
-            remaining = None if remaining is None else remaining - len(rows)
-            if len(rows) < _size(page.limit) or remaining == 0:
+            before = _new_ids(rows, before) if keyset else before
+            remaining = None if remaining is None else max(0, remaining - len(rows))
+            if remaining == 0 or asking.is_last(rows):
                 yield rows
                 return
             if keyset:
-                after = _last(rows, after)
-                where = _beyond(whole.where, after)
-                page = evolve(page, where=where, skip=0, limit=_size(remaining))
+                page = evolve(page, where=_beyond(whole.where, rows[-1]["objectId"]), skip=0)
             else:
-                page = evolve(page, skip=page.skip + len(rows), limit=_size(remaining))
-            following = ahead.begin(functools.partial(source.fetch, model, page))
+                page = evolve(page, skip=page.skip + len(rows))
+            following = ahead.begin(functools.partial(asking.fetch, page, remaining))
             yield rows
             rows = following()
 
 
-def _size(remaining: int | None) -> int:
-    return PAGE_ROWS if remaining is None else min(PAGE_ROWS, remaining)
+class _Asking:
+    """One query's requests: how many rows each asks for, and what a short answer means."""
+
+    def __init__(self, source: Rows, model: type[Model]) -> None:
+        self._source = source
+        self._model = model
+        self._most = PAGE_ROWS
+        self._asked = 0
+
+    def fetch(self, page: Page, remaining: int | None) -> list[dict[str, Any]]:
+        """Return the rows of *page*, as many as one answer holds; not while one is under way."""
+        while True:
+            self._asked = self._most if remaining is None else min(self._most, remaining)
+            try:
+                return self._source.fetch(self._model, evolve(page, limit=self._asked))
+            except ResponseTooLargeError:
+                if self._asked == 1:
+                    raise
+            self._most = self._asked // 2
+
+    def is_last(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Tell whether the page that was fetched last surely ends the query."""
+        class_name, longest = self._model.parse_class, self._source.whole_pages
+        if len(rows) < self._asked:
+            return longest.get(class_name, 0) >= self._asked
+        longest[class_name] = max(self._asked, longest.get(class_name, 0))
+        return False
 
 
 def _beyond(where: Mapping[str, Any], object_id: str) -> dict[str, Any]:
@@ -94,9 +135,10 @@ def _beyond(where: Mapping[str, Any], object_id: str) -> dict[str, Any]:
     return {**where, "$and": [*where.get("$and", []), beyond]}
 
 
-def _last(rows: Sequence[Mapping[str, Any]], before: str | None) -> str:
-    """Return the last object id of a page; a server that does not get on is an error."""
-    last = rows[-1].get("objectId")
-    if not isinstance(last, str) or (before is not None and last <= before):
+def _new_ids(rows: Sequence[Mapping[str, Any]], before: frozenset[str]) -> frozenset[str]:
+    """Return the object ids of a page; a server that does not get on is an error."""
+    found = [row.get("objectId") for row in rows]
+    ids = frozenset(one for one in found if isinstance(one, str))
+    if len(ids) != len(found) or ids & before:
         raise MalformedResponseError("the server does not get on with a query's pages")
-    return last
+    return ids

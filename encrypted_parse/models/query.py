@@ -24,6 +24,7 @@ from encrypted_parse.models.conditions import (
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import BatchReport
 from encrypted_parse.models.pages import BY_OBJECT_ID, PAGE_ROWS, Page, Rows, walk
+from encrypted_parse.models.showing import as_html
 
 M = TypeVar("M", bound=Model)
 
@@ -40,6 +41,9 @@ class Results(list[M]):
     def locked_count(self) -> int:
         """How many attributes of these objects are locked."""
         return sum(len(instance.locked) for instance in self)
+
+    def _repr_html_(self) -> str:
+        return as_html(type(self[0]), self) if self else "<p>no objects</p>"
 
 
 @front_door
@@ -153,10 +157,12 @@ class Query(Generic[M]):
     def include(self, *names: str) -> Query[M]:
         """Fetch what pointers point to as well: ``include("thread", "thread.owner")``.
 
-        Included objects are decrypted as any other.
+        Included objects are decrypted as any other. A pointer whose object is gone, or hidden
+        from this user, comes as None, and is left out of a list: Parse Server answers so.
 
         Raises:
-            InvalidQueryError: A name is no plain ``Pointer[Model]``, or goes too deep.
+            InvalidQueryError: A name is no plain ``Pointer[Model]`` or list of such, or goes too
+                deep.
         """
         paths = [_include_path(self._model, name) for name in names]
         return evolve(self, include=tuple(dict.fromkeys([*self._include, *paths])))
@@ -311,7 +317,7 @@ class Query(Generic[M]):
             self._include,
         )
         for rows in walk(self._rows, self._model, page):
-            yield self._rows.load(self._model, rows, self._only)
+            yield self._rows.load(self._model, rows, self._only, self._include)
 
     def _keys(self) -> tuple[str, ...]:
         if self._only is None:
@@ -346,7 +352,8 @@ def _include_path(model: type[Model], name: str) -> str:
         target = None if declared is None else declared.target
         if declared is None or target is None or len(columns) == MAX_INCLUDE_DEPTH:
             raise InvalidQueryError(
-                f"cannot include {name!r}: {at.__name__}.{part} is no plain Pointer[Model]"
+                f"cannot include {name!r}: {at.__name__}.{part} is no plain Pointer[Model], or a "
+                "list of such"
             )
         columns.append(declared.column)
         at = target

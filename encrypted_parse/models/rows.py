@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from encrypted_parse._translating import translating
 from encrypted_parse.errors import (
+    AuthorMissingError,
     EncryptedParseError,
     InvalidValueError,
     MalformedResponseError,
-    MissingValueError,
     RecipientRuleError,
     UnexpectedPlaintextError,
 )
 from encrypted_parse.models import homes
 from encrypted_parse.models.acl import ACL
-from encrypted_parse.models.fields import Encryption, Field
+from encrypted_parse.models.fields import OWN_ID, Encryption, Field
 from encrypted_parse.models.model import Model, lock
+from encrypted_parse.models.naming import point_out_names
 from encrypted_parse.models.rules import Recipient, user_id_of
 from encrypted_parse.models.sealer import ObjectContext, Sealer
-from encrypted_parse.models.values import Pointer
+from encrypted_parse.models.values import Pointer, Relation
 from encrypted_parse.models.workers import Workers
 from encrypted_parse.parse.types import date_from_json
 
@@ -28,40 +29,48 @@ M = TypeVar("M", bound=Model)
 _CALLER = Workers(threads=1)
 
 
-def load_rows(
+def load_rows(  # noqa: PLR0913 - what a query says of its rows, by keyword
     model: type[M],
     rows: Sequence[Mapping[str, Any]],
     sealer: Sealer,
     *,
     only: frozenset[str] | None = None,
+    include: Collection[str] = (),
     workers: Workers | None = None,
 ) -> list[M]:
     """Return one object per row, in order; values that cannot be opened are locked.
 
-    If the rows hold some attributes *only*, the others are remembered as not fetched. With
-    *workers*, values are opened by several threads.
+    If the rows hold some attributes *only*, the others are remembered as not fetched. *include*
+    are the paths of columns that the server was asked to put objects into. With *workers*,
+    values are opened by several threads.
 
     Raises:
         MalformedResponseError: A row is not a Parse object.
     """
     deferred = frozenset() if only is None else frozenset(model.fields) - only
-    instances = [_load_plain(model, row, deferred) for row in rows]
-    sealer.prefetch(
-        {
-            author
-            for instance in instances
-            for declared, encryption in encrypted_fields(instance)
-            if (author := author_of(instance, encryption, sealer.user_id)) is not None
-        }
-    )
+    included = frozenset(path.partition(".")[0] for path in include)
+    instances = [_load_plain(model, row, deferred, included) for row in rows]
+    point_out_names(model, rows, deferred)
+    sealer.prefetch(_authors(instances, sealer))
     pairs = list(zip(instances, rows, strict=True))
 
     (workers or _CALLER).each(lambda some: _open_encrypted(some, sealer), pairs)
-    _load_included(model, instances, rows, sealer)
+    _load_included(model, instances, rows, sealer, include)
     return instances
 
 
-def _load_plain(model: type[M], row: Mapping[str, Any], deferred: frozenset[str]) -> M:
+def _authors(instances: Iterable[Model], sealer: Sealer) -> set[str]:
+    return {
+        author
+        for instance in instances
+        for _, encryption in encrypted_fields(instance)
+        if (author := author_of(instance, encryption, sealer.user_id)) is not None
+    }
+
+
+def _load_plain(
+    model: type[M], row: Mapping[str, Any], deferred: frozenset[str], included: frozenset[str]
+) -> M:
     instance = model.blank()
     state = instance._state  # noqa: SLF001 - our own
     state.deferred = deferred
@@ -79,17 +88,59 @@ def _load_plain(model: type[M], row: Mapping[str, Any], deferred: frozenset[str]
     state.stored_acl = row.get("ACL")
     for declared in model.fields.values():
         value = row.get(declared.column)
-        if declared.encryption is not None or value is None or declared.name in deferred:
+        if declared.name in deferred:
             continue
-        try:
-            decoded = declared.codec.from_json(value)
-            # As we would write it: what the server adds is no change of ours.
-            state.stored[declared.name] = declared.codec.to_json(decoded)
-        except InvalidValueError as error:
-            lock(instance, declared.name, error)
-        else:
-            instance.__dict__[declared.name] = decoded
+        if value is None:
+            if declared.column in included:
+                state.uncertain |= {declared.name}
+            _show_default(instance, declared)
+            continue
+        if declared.encryption is None:
+            accept_plain(instance, declared, value)
     return instance
+
+
+def take_over(instance: Model, changed: Mapping[str, Any], sealer: Sealer) -> None:
+    """Show the columns that the server answered with, whoever put them there."""
+    state = instance._state  # noqa: SLF001 - our own
+    if changed.get("ACL") is not None:
+        state.stored_acl = changed["ACL"]
+        state.acl = None
+    for declared in type(instance).fields.values():
+        value = changed.get(declared.column)
+        if value is None or declared.is_version or declared.codec.kind is Relation:
+            continue
+        state.deferred -= {declared.name}
+        state.recipients.pop(declared.name, None)
+        state.locked.pop(declared.name, None)
+        if declared.encryption is None:
+            accept_plain(instance, declared, value)
+        else:
+            instance.__dict__.pop(declared.name, None)
+    sealer.prefetch(_authors([instance], sealer))
+    _open_encrypted([(instance, changed)], sealer)
+
+
+def accept_plain(instance: Model, declared: Field, value: Any) -> None:  # noqa: ANN401 - any JSON
+    """Show the stored *value* of a plain field, or lock the field if it cannot hold that."""
+    state = instance._state  # noqa: SLF001 - our own
+    try:
+        decoded = declared.codec.from_json(value)
+        # As we would write it: what the server adds is no change of ours.
+        state.stored[declared.name] = declared.codec.to_json(decoded)
+    except InvalidValueError as error:
+        lock(instance, declared.name, error)
+    else:
+        instance.__dict__[declared.name] = decoded
+        state.defaults.pop(declared.name, None)
+
+
+def _show_default(instance: Model, declared: Field) -> None:
+    """Show the default of a field that the row has no value for; it is not sent as it is."""
+    default = declared.shown_default()
+    if default is not None:
+        instance.__dict__[declared.name] = default
+        instance._state.defaults[declared.name] = declared.stored_form(default)  # noqa: SLF001 - our own
 
 
 def _load_included(
@@ -97,23 +148,32 @@ def _load_included(
     instances: Sequence[Model],
     rows: Sequence[Mapping[str, Any]],
     sealer: Sealer,
+    include: Collection[str],
 ) -> None:
     """Make objects of the rows that the server put in place of pointers, a model at a time."""
     for declared in model.fields.values():
         target = declared.target
         if target is None:
             continue
-        found = [
-            (instance, row[declared.column])
-            for instance, row in zip(instances, rows, strict=True)
-            if declared.name in instance.__dict__
-            and instance.__dict__[declared.name] is not None
-            and isinstance(row.get(declared.column), dict)
-            and row[declared.column].get("__type") == "Object"
-        ]
-        loaded = load_rows(target, [row for _, row in found], sealer) if found else []
-        for (instance, _), included in zip(found, loaded, strict=True):
-            instance.__dict__[declared.name] = Pointer.to(included)
+        found: list[tuple[list[Any], int, Mapping[str, Any]]] = []  # a list, a place, a row
+        single: list[tuple[Model, list[Any]]] = []
+        for instance, row in zip(instances, rows, strict=True):
+            value, stored = instance.__dict__.get(declared.name), row.get(declared.column)
+            if value is None:
+                continue
+            pointers, stored = (value, stored) if isinstance(value, list) else ([value], [stored])
+            if pointers is not value:
+                single.append((instance, pointers))
+            for place, one in enumerate(stored or ()):
+                if isinstance(one, Mapping) and one.get("__type") == "Object":
+                    found.append((pointers, place, one))
+        head = f"{declared.column}."
+        deeper = [path.removeprefix(head) for path in include if path.startswith(head)]
+        loaded = load_rows(target, [row for _, _, row in found], sealer, include=deeper)
+        for (pointers, place, _), one in zip(found, loaded, strict=True):
+            pointers[place] = Pointer.to(one)
+        for instance, [pointer] in single:
+            instance.__dict__[declared.name] = pointer
 
 
 def _open_encrypted(pairs: Sequence[tuple[Model, Mapping[str, Any]]], sealer: Sealer) -> None:
@@ -134,7 +194,7 @@ def _open_encrypted(pairs: Sequence[tuple[Model, Mapping[str, Any]]], sealer: Se
                 lock(instance, declared.name, error)
             elif author is None:
                 message = f"{encryption.author!r} names no author, so no signature can be checked"
-                lock(instance, declared.name, MissingValueError(message))
+                lock(instance, declared.name, AuthorMissingError(message))
             else:
                 waiting.setdefault(author, []).append((instance, declared, context, value))
     for author, values in waiting.items():
@@ -173,6 +233,8 @@ def author_of(instance: Model, encryption: Encryption, user_id: str) -> str | No
     """Return whom the author attribute names; without one, ourselves; None if it names nobody."""
     if encryption.author is None:
         return user_id
+    if encryption.author == OWN_ID:
+        return instance.object_id
     return user_id_of(instance.__dict__.get(encryption.author)) or None
 
 

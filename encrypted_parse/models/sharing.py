@@ -94,7 +94,7 @@ class Sharing:
         draft = drafts.draft(fresh, self._sealer.user_id, keep=True)
         if body or not draft.is_empty:
             sent = {**drafts.versioned(draft), **body}
-            drafts.commit(draft, self._send(draft, sent))
+            drafts.settle(draft, sent, self._send(draft, sent), self._sealer)
         return _take_over(instance, fresh)
 
     def revoke(self, instance: Model, users: Iterable[User]) -> RevokeReport:
@@ -111,7 +111,7 @@ class Sharing:
                     f"{declared.where} is locked: {fresh.locked[declared.name]}",
                     hint="only its author can take readers away from a value",
                 )
-            if fresh.__dict__.get(declared.name) is None:
+            if declared.name not in fresh._state.stored:  # noqa: SLF001 - our own
                 continue
             present.append(declared)
             recipients = encryption.to.user_ids(fresh._state.acl, hushed(fresh.__dict__))  # noqa: SLF001 - our own
@@ -125,7 +125,7 @@ class Sharing:
         draft = drafts.draft(fresh, self._sealer.user_id, reseal=names)
         if not draft.is_empty:
             body = drafts.seal(draft, self._sealer)
-            drafts.commit(draft, self._send(draft, body))
+            drafts.settle(draft, body, self._send(draft, body), self._sealer)
             self._verify(fresh, body, removed)
         _take_over(instance, fresh)
         return RevokeReport(str(fresh.object_id), removed, tuple(names))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,14 +9,13 @@ from typing import Any, TypeVar
 
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
-    DuplicateRequestError,
     EncryptedParseError,
     InvalidValueError,
-    MalformedResponseError,
     OutcomeUnknownError,
     TransactionNotPossibleError,
 )
 from encrypted_parse.models import drafts, homes, operations, rows
+from encrypted_parse.models.creating import create, find_created
 from encrypted_parse.models.files import Files, own_parts
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import DeleteOutcome, SaveOutcome
@@ -28,7 +26,7 @@ from encrypted_parse.models.values import Pointer
 from encrypted_parse.models.versions import update_if_current
 from encrypted_parse.models.workers import Workers
 from encrypted_parse.parse import BatchOperation, ParseClient
-from encrypted_parse.parse.batch import BATCH_OPERATIONS
+from encrypted_parse.parse.batch import BATCH_OPERATIONS, BatchResult
 
 M = TypeVar("M", bound=Model)
 
@@ -42,6 +40,7 @@ class ObjectStore:
         self._sealer = sealer
         self._files = files
         self._workers = Workers()
+        self.whole_pages: dict[str, int] = {}
 
     def save(self, instance: M) -> M:
         """Create or update the object's row; only changed fields are sent. Returns *instance*.
@@ -62,7 +61,7 @@ class ObjectStore:
         claims = self._claim(draft)
         try:
             body = drafts.seal(draft, self._sealer)
-            self._commit(draft, self._send(draft, body))
+            self._commit(draft, body, self._send(draft, body))
         except EncryptedParseError as error:
             homes.release(claims, error)
             raise
@@ -127,7 +126,7 @@ class ObjectStore:
     def _send_each(self, planned: Mapping[int, drafts.Draft]) -> dict[int, SaveOutcome]:
         """Send the drafts; the next fifty are encrypted while the server works on the present."""
         outcomes: dict[int, SaveOutcome] = {}
-        sent: list[int] = []
+        sent: dict[int, dict[str, Any]] = {}
 
         def operations_of_the_rest() -> Iterator[BatchOperation]:
             for index, body in self._sealed_ahead(planned):
@@ -137,10 +136,10 @@ class ObjectStore:
                     if isinstance(body, EncryptedParseError):
                         raise body
                     if instance.is_new or type(instance).version_field is None:
-                        sent.append(index)
+                        sent[index] = body
                         yield _operation(instance, body)
                         continue
-                    self._commit(draft, self._send(draft, body))
+                    self._commit(draft, body, self._send(draft, body))
                     outcomes[index] = SaveOutcome(instance, None)
                 except EncryptedParseError as error:
                     outcomes[index] = SaveOutcome(instance, error)
@@ -149,20 +148,23 @@ class ObjectStore:
             if not draft.is_to_be_sent:
                 outcomes[index] = SaveOutcome(draft.instance, None)
         results = self._parse.batch(operations_of_the_rest())
-        for index, result in zip(sent, results, strict=True):
-            error = result.error or self._find_fault(planned[index], result.success or {})
-            outcomes[index] = SaveOutcome(planned[index].instance, error)
+        for (index, body), result in zip(sent.items(), results, strict=True):
+            outcomes[index] = self._settle(planned[index], body, result)
         return outcomes
 
-    def _find_fault(
-        self, draft: drafts.Draft, answer: Mapping[str, Any]
-    ) -> MalformedResponseError | None:
-        """Commit a draft, or return what is wrong with the answer to it, which hides no other."""
+    def _settle(
+        self, draft: drafts.Draft, body: Mapping[str, Any], result: BatchResult
+    ) -> SaveOutcome:
+        """Take over what a batch made of one object."""
+        answer, error = result.success or {}, result.error
         try:
-            self._commit(draft, answer)
-        except MalformedResponseError as error:
-            return error
-        return None
+            if isinstance(error, OutcomeUnknownError) and draft.instance.is_new:
+                answer, error = find_created(self._parse, draft, body, error), None
+            if error is None:
+                self._commit(draft, body, answer)
+        except EncryptedParseError as failure:
+            error = failure
+        return SaveOutcome(draft.instance, error)
 
     def _sealed_ahead(
         self, planned: Mapping[int, drafts.Draft]
@@ -209,8 +211,8 @@ class ObjectStore:
             _operation(draft.instance, body) for draft, body in zip(changed, bodies, strict=True)
         ]
         answers = self._parse.transaction(operations) if operations else []
-        for draft, answer in zip(changed, answers, strict=True):
-            self._commit(draft, answer)
+        for draft, body, answer in zip(changed, bodies, answers, strict=True):
+            self._commit(draft, body, answer)
 
     def get(self, model: type[M], object_id: str) -> M:
         """Fetch one object.
@@ -318,9 +320,11 @@ class ObjectStore:
         operations.take_over(instance, changes, answer)
         return instance
 
-    def _commit(self, draft: drafts.Draft, answer: Mapping[str, Any]) -> None:
+    def _commit(
+        self, draft: drafts.Draft, body: Mapping[str, Any], answer: Mapping[str, Any]
+    ) -> None:
         before = own_parts(draft.instance, self._sealer.user_id)
-        drafts.commit(draft, answer)
+        drafts.settle(draft, body, answer, self._sealer)
         self._discard(before - own_parts(draft.instance, self._sealer.user_id))
 
     def _claim(self, draft: drafts.Draft) -> homes.Claims:
@@ -341,28 +345,11 @@ class ObjectStore:
     def _send(self, draft: drafts.Draft, body: Mapping[str, Any]) -> Mapping[str, Any]:
         instance = draft.instance
         if instance.object_id is None:
-            return self._create(draft, body)
+            return create(self._parse, draft, body)
         counted = type(instance).version_field
         if counted is not None:
             return update_if_current(self._parse, draft, body, counted)
         return self._parse.update(instance.parse_class, instance.object_id, body)
-
-    def _create(self, draft: drafts.Draft, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        class_name = draft.instance.parse_class
-        try:
-            return self._parse.create(class_name, body)
-        except (DuplicateRequestError, OutcomeUnknownError):
-            # No two envelopes are alike, so one tells whether the row is there, and which it is.
-            sealed = {
-                column: body[column]
-                for column in (type(draft.instance).fields[name].column for name in draft.names)
-            }
-            found: list[dict[str, Any]] = []
-            with contextlib.suppress(EncryptedParseError):
-                found = self._parse.find(class_name, where=sealed, limit=1) if sealed else []
-            if not found:
-                raise
-            return found[0]
 
     # --- what queries need (`query.Rows`) ---------------------------------------------------
 
@@ -379,10 +366,16 @@ class ObjectStore:
         )
 
     def load(
-        self, model: type[M], found: Sequence[Mapping[str, Any]], only: frozenset[str] | None
+        self,
+        model: type[M],
+        found: Sequence[Mapping[str, Any]],
+        only: frozenset[str] | None,
+        include: Sequence[str],
     ) -> list[M]:
         """Return the objects of rows, decrypted and verified."""
-        return rows.load_rows(model, found, self._sealer, only=only, workers=self._workers)
+        return rows.load_rows(
+            model, found, self._sealer, only=only, include=include, workers=self._workers
+        )
 
     def count(self, model: type[Model], where: Mapping[str, Any]) -> int:
         """Return how many rows match."""

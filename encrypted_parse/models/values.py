@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import attrs
 from attrs import frozen
@@ -141,6 +141,15 @@ class Pointer(Generic[M]):
         if not isinstance(self.object_id, str):
             raise InvalidValueError("an object id is a str")
         quote_object_id(self.object_id)
+
+    if TYPE_CHECKING:  # what a field of a model takes, beside what it shows
+
+        @overload
+        def __get__(self, instance: None, owner: type) -> Any: ...  # noqa: ANN401 - a Field
+        @overload
+        def __get__(self, instance: object, owner: type) -> Pointer[M]: ...
+        def __get__(self, instance: object, owner: type) -> Any: ...
+        def __set__(self, instance: object, value: Pointer[M] | M) -> None: ...
 
     @classmethod
     def to(cls, instance: M) -> Pointer[M]:

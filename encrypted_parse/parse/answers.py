@@ -33,6 +33,8 @@ _FORBIDDEN = 403
 _TOO_LARGE = 413
 _TOO_MANY = 429
 _SERVER_FAILURE = 500
+_GATEWAY = frozenset({502, 503, 504})
+_CLOUDFLARE = range(520, 531)
 
 _BY_CODE: dict[int, tuple[type[ParseServerError], str | None]] = {
     1: (ServerFailedError, "the server's log says more"),
@@ -64,6 +66,15 @@ _BY_STATUS: dict[int, tuple[type[ParseServerError], str | None]] = {
     _TOO_LARGE: (ParseServerError, "send less at once"),
     _TOO_MANY: (RateLimitedError, "wait, then try again"),
 }
+
+
+def is_of_gateway(response: HttpResponse) -> bool:
+    """Tell whether a gateway between us and Parse Server answered in its place.
+
+    Parse Server's own errors have a code, whatever their status.
+    """
+    status = response.status
+    return (status in _GATEWAY or status in _CLOUDFLARE) and b'"code"' not in response.body
 
 
 def read_answer(response: HttpResponse) -> Any:  # noqa: ANN401 - any JSON

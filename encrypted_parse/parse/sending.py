@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from encrypted_parse.discretion import front_door, hushed
-from encrypted_parse.errors import InvalidValueError, NotPicklableError
-from encrypted_parse.parse.answers import read_answer, read_object
+from encrypted_parse.errors import InvalidValueError, NotPicklableError, OutcomeUnknownError
+from encrypted_parse.parse.answers import is_of_gateway, read_answer, read_object
 from encrypted_parse.parse.app import ParseApp
 from encrypted_parse.parse.names import check_class_name
 from encrypted_parse.parse.types import with_file_urls
@@ -74,7 +74,22 @@ class RestClient:
             body=content,
             repeat=repeat,
         )
-        return read_answer(self._transport.send(request))
+        return read_answer(self._exchange(request))
+
+    def _exchange(self, request: HttpRequest) -> HttpResponse:
+        """Send a request; of a write that a gateway answered, nobody knows what became.
+
+        Raises:
+            OutcomeUnknownError: The gateway gave up on a write that may have arrived.
+        """
+        response = self._transport.send(request)
+        if request.repeat is Repeat.NEVER and is_of_gateway(response):
+            raise OutcomeUnknownError(
+                f"a gateway answered a write with HTTP {response.status}: it may or may not have "
+                "happened",
+                hint="fetch the object before you try again",
+            )
+        return response
 
     def _query(self, class_name: str, query: Mapping[str, Any]) -> dict[str, Any]:
         encoded = {
@@ -95,7 +110,7 @@ class RestClient:
             params or {},
             repeat=Repeat.SAFE,
         )
-        return self._transport.send(request)
+        return self._exchange(request)
 
     def _send(
         self,
@@ -114,7 +129,7 @@ class RestClient:
             headers["Content-Type"] = "application/json"
             content = hushed(encode(with_file_urls(body, self.app.files_url)))
         url = f"{self.app.server_url}/{path}"
-        return self._transport.send(HttpRequest(method, url, headers, body=content, repeat=repeat))
+        return self._exchange(HttpRequest(method, url, headers, body=content, repeat=repeat))
 
     def _headers(self) -> dict[str, str]:
         headers = hushed({"X-Parse-Application-Id": self.app.application_id})

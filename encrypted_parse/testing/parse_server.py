@@ -309,18 +309,28 @@ class InMemoryParse:
         ]
 
     def _include(self, row: Row, path: Sequence[str], user: str | None) -> None:
-        pointer = row.get(path[0])
-        if not isinstance(pointer, dict):
-            return
-        if pointer.get("__type") == "Pointer":
-            target = self._storage.rows(pointer["className"]).get(pointer["objectId"])
-            if target is None or not self._may(target, user, "read"):
+        value = row.get(path[0])
+        if isinstance(value, list):  # what is gone leaves the list, as on a server
+            targets = [self._included(one, path[1:], user) for one in value]
+            row[path[0]] = [one for one, gone in targets if not gone]
+        elif isinstance(value, dict):
+            row[path[0]], gone = self._included(value, path[1:], user)
+            if gone:
                 del row[path[0]]
-                return
-            kind = {"__type": "Object", "className": pointer["className"]}
-            row[path[0]] = pointer = {**copy.deepcopy(target), **kind}
-        if path[1:]:
-            self._include(pointer, path[1:], user)
+
+    def _included(self, value: Any, path: Sequence[str], user: str | None) -> tuple[Any, bool]:  # noqa: ANN401 - any JSON
+        """Return what takes a pointer's place, and whether its object is gone or hidden."""
+        if not isinstance(value, dict):
+            return value, False
+        if value.get("__type") == "Pointer":
+            target = self._storage.rows(value["className"]).get(value["objectId"])
+            if target is None or not self._may(target, user, "read"):
+                return None, True
+            kind = {"__type": "Object", "className": value["className"]}
+            value = {**copy.deepcopy(target), **kind}
+        if path:
+            self._include(value, path, user)
+        return value, False
 
     # --- files ------------------------------------------------------------------------------
 

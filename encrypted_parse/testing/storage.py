@@ -16,6 +16,7 @@ from encrypted_parse.testing.refusals import RefusedError
 _INCORRECT_TYPE = 111
 _BAD_KEY = 105
 _INTERNAL = 1
+_FIRST_EXPONENT = 1e21  # where JavaScript begins to write numbers with one
 _ALPHABET = string.ascii_letters + string.digits
 _READ_ONLY = frozenset({"objectId", "createdAt", "updatedAt", "className"})
 
@@ -106,7 +107,7 @@ class Storage:
             elif operation in ("AddRelation", "RemoveRelation"):
                 self._relate(class_name, row, column, value)
             else:
-                made[column] = row[column] = _operate(operation, row.get(column), value)
+                made |= _changed(row, column, _operate(operation, row.get(column), value))
         return made
 
     def _relate(self, class_name: str, row: Row, column: str, value: Mapping[str, Any]) -> None:
@@ -152,7 +153,19 @@ def _kind(value: Any) -> str | None:  # noqa: ANN401 - any JSON
 def _stored(value: Any) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(value, Mapping) and value.get("__type") == "File":
         return {**value, "url": f"https://parse.invalid/parse/files/in-memory/{value['name']}"}
-    return copy.deepcopy(value)
+    if isinstance(value, Mapping):
+        return {key: _stored(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_stored(part) for part in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < _FIRST_EXPONENT:
+        return int(value)  # JavaScript writes no point: 1e17 is 100000000000000000
+    return value
+
+
+def _changed(row: Row, column: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+    """Set a column, and return it; nothing if it was so: servers leave that out of answers."""
+    before, row[column] = row.get(column), _stored(value)
+    return {} if row[column] == before else {column: row[column]}
 
 
 def _operate(operation: str, before: Any, value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON

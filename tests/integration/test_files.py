@@ -29,7 +29,7 @@ from encrypted_parse.errors import (
     TamperedEnvelopeError,
     TransportError,
 )
-from encrypted_parse.models.codecs import codec_for
+from encrypted_parse.models.annotations import codec_for
 from encrypted_parse.models.files import MAX_PARTS, PART_BYTES
 from encrypted_parse.testing import InMemoryApp
 from encrypted_parse.transport import HttpRequest

@@ -33,7 +33,7 @@ from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.envelope import decrypt_and_verify, sign_and_encrypt
 from encrypted_parse.errors import InvalidValueError, MissingValueError, ModelDefinitionError
 from encrypted_parse.models import drafts, rows
-from encrypted_parse.models.codecs import codec_for
+from encrypted_parse.models.annotations import codec_for
 from encrypted_parse.parse import ParseApp, ParseClient
 from encrypted_parse.parse.types import check_json_value
 from encrypted_parse.transport import FakeTransport, HttpRequest, HttpResponse

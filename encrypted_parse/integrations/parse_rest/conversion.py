@@ -9,7 +9,7 @@ from typing import Any
 from encrypted_parse.errors import InvalidValueError
 from encrypted_parse.integrations.parse_rest.library import load
 from encrypted_parse.models import ACL, Pointer
-from encrypted_parse.models.codecs import codec_for
+from encrypted_parse.models.annotations import codec_for
 from encrypted_parse.parse.types import check_whole, date_to_json
 
 DELETE = {"__op": "Delete"}

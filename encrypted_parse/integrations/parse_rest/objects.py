@@ -11,13 +11,13 @@ from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.envelope import is_envelope
 from encrypted_parse.errors import (
     AuthorMismatchError,
+    AuthorMissingError,
     DoubleEncryptionError,
     EncryptedOperationError,
     EncryptedParseError,
     EncryptedQueryError,
     FieldLockedError,
     InvalidValueError,
-    MissingValueError,
     ModelDefinitionError,
     NotPicklableError,
     RecipientRuleError,
@@ -27,7 +27,8 @@ from encrypted_parse.integrations.parse_rest.connection import current
 from encrypted_parse.integrations.parse_rest.conversion import DELETE, acl_of, plain_values
 from encrypted_parse.integrations.parse_rest.library import load
 from encrypted_parse.models import ACL, ObjectContext, RecipientRule, Sealer, only_me
-from encrypted_parse.models.codecs import Codec, codec_for
+from encrypted_parse.models.annotations import codec_for
+from encrypted_parse.models.codecs import Codec
 from encrypted_parse.models.fields import Encryption, LockedValue
 from encrypted_parse.models.rules import Recipient, user_id_of
 
@@ -221,7 +222,7 @@ def _open_one(
     if not isinstance(text, str) or not is_envelope(text):
         return UnexpectedPlaintextError("the encrypted column holds plaintext")
     if not author:
-        return MissingValueError(f"{one.encryption.author!r} names no author")
+        return AuthorMissingError(f"{one.encryption.author!r} names no author")
     [opened] = sealer.unseal([(context, text)], author)
     if isinstance(opened, EncryptedParseError):
         return opened
