@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn, TypeVar, overload
 import attrs
 from attrs import frozen
 
+from encrypted_parse._translating import translating
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     EncryptedParseError,
@@ -244,13 +245,14 @@ def _check_default(default: Any, where: str) -> None:  # noqa: ANN401 - attrs' o
     """Refuse a default that could be changed in place: all objects would share the change."""
     if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # a class, typed as a function
         return
-    try:
-        hash(default)
-    except TypeError:
-        raise ModelDefinitionError(
+    with translating(
+        TypeError,
+        to=lambda: ModelDefinitionError(
             f"{where}: all objects would share this {type(default).__name__}",
             hint=f"make a new one for each: factory={type(default).__name__}",
-        ) from None
+        ),
+    ):
+        hash(default)
 
 
 @frozen

@@ -269,10 +269,11 @@ def _check_statement(cls: type[Model], parse_class: str | None, *, abstract: boo
                 f"{cls.__name__}.{name}: the name is taken by Model itself",
                 hint=f'name the attribute otherwise: field(column="{column_name(name)}")',
             )
-    if "__init__" in cls.__dict__:
+    code = getattr(cls.__dict__.get("__init__"), "__code__", None)
+    if "__init__" in cls.__dict__ and "__attrs_init__" not in getattr(code, "co_names", ()):
         raise ModelDefinitionError(
-            f"{cls.__name__}: a model's __init__ takes its fields, and is not written by hand",
-            hint="use defaults, or a class method that returns the object",
+            f"{cls.__name__}: its own __init__ does not make the fields",
+            hint="call self.__attrs_init__(...) in it, or use defaults and a class method",
         )
     base = next((one for one in cls.__mro__[1:] if issubclass(one, Model)), Model)
     if not base._is_abstract and not abstract and parse_class is None:  # noqa: SLF001 - our own

@@ -33,7 +33,7 @@ from encrypted_parse.directory.tokens import Token
 from encrypted_parse.e3kit.messages import _to_text
 from encrypted_parse.errors import EncryptedParseError, InvalidValueError, KeyFormatError
 from encrypted_parse.keystore import EnvironmentKeystore, FileKeystore, KeyringKeystore, StoredKey
-from encrypted_parse.models.codecs import codec_for
+from encrypted_parse.models.annotations import codec_for
 from encrypted_parse.models.files import _from_json
 from encrypted_parse.parse.sending import encode
 from encrypted_parse.testing import InMemoryApp

@@ -42,7 +42,7 @@ from encrypted_parse.directory.tokens import Token
 from encrypted_parse.errors import EncryptedParseError
 from encrypted_parse.keystore import EnvironmentKeystore, records
 from encrypted_parse.models.acl import ACL
-from encrypted_parse.models.codecs import codec_for
+from encrypted_parse.models.annotations import codec_for
 from encrypted_parse.parse import BatchOperation, ParseApp, ParseClient
 from encrypted_parse.parse.names import quote_object_id
 from encrypted_parse.parse.types import check_json_value, date_from_json
