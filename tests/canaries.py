@@ -31,6 +31,8 @@ CANARY = "canary"
 TEXT = f"{CANARY} in a field"
 PASSWORD = f"{CANARY} as password"
 NEW_PASSWORD = f"{CANARY} as new password"
+BACKUP_PASSWORD = f"{CANARY} keeps a backup"
+NEW_BACKUP_PASSWORD = f"{CANARY} keeps another backup"
 PASSPHRASE = f"{CANARY} as passphrase"
 
 
@@ -83,7 +85,7 @@ class World:
         for user in (self.alice, self.bob):
             services = user.e3kit._services
             services.backups._brainkey = FakeBrainKey(services.backups._brainkey._service)
-        self.alice.e3kit.backup_private_key(PASSWORD)
+        self.alice.e3kit.backup_private_key(BACKUP_PASSWORD)
         self.code = self.alice.e3kit.create_recovery_code()
         self.note = self.alice.save(self.new())
         self.cards = list(self.alice.e3kit.find_users([self.bob.user_id]).values())
@@ -196,9 +198,11 @@ OPERATIONS: dict[str, Callable[[World], Any]] = {
     "group": lambda w: w.bob.e3kit.load_group("a group of ours", w.own_card).decrypt(
         w.group.encrypt(TEXT), w.own_card
     ),
-    "backup": lambda w: w.bob.e3kit.backup_private_key(PASSWORD),
-    "change_password": lambda w: w.alice.e3kit.change_password(PASSWORD, NEW_PASSWORD),
-    "restore": lambda w: _other_device(w).e3kit.restore_private_key(PASSWORD),
+    "backup": lambda w: w.bob.e3kit.backup_private_key(BACKUP_PASSWORD),
+    "change_password": lambda w: w.alice.e3kit.change_password(
+        BACKUP_PASSWORD, NEW_BACKUP_PASSWORD
+    ),
+    "restore": lambda w: _other_device(w).e3kit.restore_private_key(BACKUP_PASSWORD),
     "recovery": lambda w: _other_device(w).e3kit.restore_with_recovery_code(w.code.text),
     "create_recovery_code": lambda w: w.bob.e3kit.create_recovery_code(),
     "rotate": lambda w: w.alice.e3kit.rotate_private_key(),

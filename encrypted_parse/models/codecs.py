@@ -21,7 +21,7 @@ from attrs import frozen
 from encrypted_parse._translating import translating
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import InvalidValueError
-from encrypted_parse.parse.types import check_json_value, date_from_json, date_to_json
+from encrypted_parse.parse.types import MAX_DEPTH, check_json_value, date_from_json, date_to_json
 
 MAX_SAFE_INTEGER = 2**53 - 1  # Parse stores numbers as IEEE doubles
 
@@ -179,12 +179,14 @@ def _check_any(value: Any) -> Any:  # noqa: ANN401 - any JSON
     return value
 
 
-def _read_any(value: Any) -> Any:  # noqa: ANN401 - any JSON
+def _read_any(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 - any JSON
     """Return *value* with what is no int to Parse as the float that it is: 1e17 has no point."""
+    if depth > MAX_DEPTH:
+        raise InvalidValueError(f"nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, list):
-        return [_read_any(element) for element in value]
+        return [_read_any(element, depth + 1) for element in value]
     if isinstance(value, dict):
-        return {key: _read_any(element) for key, element in value.items()}
+        return {key: _read_any(element, depth + 1) for key, element in value.items()}
     if isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
         return _read_float(value)
     return value

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from encrypted_parse._translating import translating
 from encrypted_parse.errors import (
     EncryptedOperationError,
     InvalidValueError,
+    MalformedResponseError,
 )
 from encrypted_parse.models.fields import Field
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.rows import accept_plain
 from encrypted_parse.models.values import Pointer
+from encrypted_parse.parse.types import date_from_json
 
 _NUMBERS = (int, float)
 Operations = dict[str, dict[str, Any]]
@@ -82,8 +85,17 @@ def take_over(instance: Model, operations: Operations, answer: Mapping[str, Any]
 
     Parse Server leaves results out of its answer that are as they were; the attribute then shows
     what was last seen. A result that the field cannot hold locks it: the operation has happened.
+
+    Raises:
+        MalformedResponseError: The answer is not that of an update.
     """
     state = instance._state  # noqa: SLF001 - our own
+    with translating(
+        KeyError,
+        InvalidValueError,
+        to=lambda: MalformedResponseError("the answer to an operation is no Parse object"),
+    ):
+        state.updated_at = date_from_json(answer["updatedAt"])
     for name in operations:
         declared = type(instance).fields[name]
         made = answer.get(declared.column, state.stored.get(name))

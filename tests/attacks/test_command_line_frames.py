@@ -7,7 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from canaries import NEW_PASSWORD, PASSWORD, TEXT, World, leaks
+from canaries import (
+    BACKUP_PASSWORD,
+    NEW_BACKUP_PASSWORD,
+    PASSWORD,
+    TEXT,
+    World,
+    leaks,
+)
 from frames import shown_by_running_frames
 from virgil_service import FakeBrainKey
 
@@ -36,11 +43,11 @@ COMMANDS: dict[str, Arguments] = {
     "doctor": lambda *_: [],
     "change-password": lambda *_: [
         "--backup-password-fd",
-        _fd(PASSWORD),
+        _fd(BACKUP_PASSWORD),
         "--new-password-fd",
-        _fd(NEW_PASSWORD),
+        _fd(NEW_BACKUP_PASSWORD),
     ],
-    "restore": lambda *_: ["--backup-password-fd", _fd(PASSWORD)],
+    "restore": lambda *_: ["--backup-password-fd", _fd(BACKUP_PASSWORD)],
     "recovery-code": lambda *_: ["--yes"],
     "rotate": lambda *_: [],
     "encrypt": lambda w, tmp: [_file(tmp), "--to", w.carol.user_id, "--out", str(tmp / "sealed")],

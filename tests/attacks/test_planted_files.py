@@ -62,8 +62,8 @@ KEEPERS = [keep_a_key, keep_a_lock, remember_a_key]
 
 def pin_of(key: PrivateKey) -> Pin:
     """A verified key of bob's."""
-    card = PinnedCard(key.public_key.key_id.hex() * 4, key.public_key)
-    return Pin("bob", (card,), PinLevel.VERIFIED)
+    card = PinnedCard(key.public_key.key_id.hex() * 4, key.public_key, PinLevel.VERIFIED)
+    return Pin("bob", (card,))
 
 
 @pytest.mark.parametrize("keep", KEEPERS)
@@ -192,7 +192,7 @@ def planted(tmp_path: Path) -> tuple[Path, Path]:
     content = hot_journal_of_an_older_state(path, tmp_path)
     before = store.find("alice", ["bob"])
     store.save("alice", [pin_of(KEY)], replacing=before)
-    assert store.find("alice", ["bob"])["bob"].keys == (KEY.public_key,)
+    assert store.find("alice", ["bob"])["bob"].counting_keys == (KEY.public_key,)
     journal = tmp_path / "trust.sqlite-journal"
     journal.write_bytes(content)
     journal.chmod(0o600)
@@ -257,5 +257,5 @@ def test_a_journal_of_ours_is_played_back(planted: tuple[Path, Path]) -> None:
     """After a crash SQLite takes back what was half written: that is what journals are for."""
     path, journal = planted
     found = SqliteTrustStore(path).find("alice", ["bob"])
-    assert found["bob"].keys != (KEY.public_key,)
+    assert found["bob"].counting_keys != (KEY.public_key,)
     assert not journal.exists()

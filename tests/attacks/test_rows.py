@@ -10,8 +10,8 @@ import pytest
 from encrypted_parse import Model, UserClient, acl_readers, encrypted, users
 from encrypted_parse.envelope import Header, from_text
 from encrypted_parse.errors import (
+    AuthorMissingError,
     MalformedResponseError,
-    MissingValueError,
     RecipientRuleError,
     UnexpectedPlaintextError,
 )
@@ -70,7 +70,7 @@ def test_a_value_whose_author_is_hidden(
     """Without an author there is no signature to expect, so the value stays locked."""
     memo = alice.save(Memo(owner_id=alice.user_id, text="secret"))
     memory_app.parse.change(Memo.parse_class, str(memo.object_id), ownerId=author)
-    with pytest.raises(MissingValueError, match="no author"):
+    with pytest.raises(AuthorMissingError, match="no author"):
         _ = alice.refresh(memo).text
 
 

@@ -142,7 +142,7 @@ def _with_a_changed_key(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warnings, "showwarning", WATCHER.look)
     warnings.simplefilter("always")
     world.bob.e3kit.cleanup()
-    world.bob.e3kit.rotate_private_key()
+    world.bob.e3kit.rotate_private_key(lost=True)
     world.alice.e3kit.find_users([world.bob.user_id], force_reload=True)
     with pytest.raises(EncryptedParseError):
         world.alice.e3kit.auth_encrypt(

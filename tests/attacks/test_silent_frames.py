@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 from canaries import (
+    BACKUP_PASSWORD,
     CANARY,
+    NEW_BACKUP_PASSWORD,
     NEW_PASSWORD,
     OPERATIONS,
     PASSPHRASE,
@@ -258,17 +260,17 @@ MISTAKES: dict[str, Callable[[World], Any]] = {
     "a token that is none": lambda w: w.client.become(f"r:{CANARY}"),
     "a token that is bytes": lambda w: w.client.become(f"r:{CANARY}".encode()),
     "an unknown parameter": lambda w: w.client.log_in("alice", pasword=PASSWORD),
-    "a call without an argument": lambda w: w.alice.e3kit.change_password(PASSWORD),
+    "a call without an argument": lambda w: w.alice.e3kit.change_password(BACKUP_PASSWORD),
     "a log-in that is no session": _after(_answering({"sessionToken": [CANARY]}), "log_in"),
     "rows that are none": _after(_answering({"results": [CANARY]}), "query"),
     "an object that is none": _after(_answering({"objectId": {"a": CANARY}}), "get"),
     "a token that is no token": _after(_answering({"result": {"token": CANARY}}), "register"),
-    "a backup that exists": lambda w: w.alice.e3kit.backup_private_key(NEW_PASSWORD),
-    "a wrong backup password": lambda w: w.alice.e3kit.restore_private_key(NEW_PASSWORD),
+    "a backup that exists": lambda w: w.alice.e3kit.backup_private_key(NEW_BACKUP_PASSWORD),
+    "a wrong backup password": lambda w: w.alice.e3kit.restore_private_key(NEW_BACKUP_PASSWORD),
     "a backup password that is bytes": lambda w: w.alice.e3kit.restore_private_key(
         PASSWORD.encode()
     ),
-    "no backup": lambda w: w.bob.e3kit.change_password(PASSWORD, NEW_PASSWORD),
+    "no backup": lambda w: w.bob.e3kit.change_password(BACKUP_PASSWORD, NEW_BACKUP_PASSWORD),
     "a mistyped recovery code": lambda w: w.alice.e3kit.restore_with_recovery_code(
         f"{w.code.text[:-1]}*"
     ),

@@ -484,4 +484,4 @@ def test_a_key_that_is_here_is_not_given_up(world: World) -> None:
     """Saying "lost" where the key is changes nothing: it signs the new card."""
     alice = world.registered("alice")
     signers = [item["signer"] for item in alice.rotate_private_key(lost=True).raw["signatures"]]
-    assert signers == ["self", "previous", "virgil"]
+    assert signers == ["self", "ep1/card-link", "virgil"]
