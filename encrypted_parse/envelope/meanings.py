@@ -33,7 +33,10 @@ _JSON = json.JSONDecoder(
     parse_int=len,
     parse_constant=len,
 )
-_BLANKS = " \t\r\n\ufeff"
+_BEFORE_JSON = re.compile(
+    r"(?:[ \t\r\n\ufeff]|//[^\r\n]*|\#[^\r\n]*|/\*.*?\*/|\)\]\}')*", re.DOTALL
+)
+"""What some reader passes over: E3Kit's for Kotlin, comments and Gson's first line too."""
 _TICKET = 2  # the field of a group message that is a ticket, and its fields
 _TICKET_STARTS = (b"\x12", b"\x92")  # that field's key, in one byte or in more
 _SESSION_ID, _KEY = 1, 3
@@ -44,8 +47,9 @@ _TICKET_LENGTHS = (0, 32)  # E3Kit reads an empty one as zeros
 def refuse_other_meaning(data: p.Buffer) -> None:
     """Refuse content that, signed as a user's, would be a card, a ticket or an archive.
 
-    Tolerant as the most tolerant reader of each: a byte order mark, blanks, repeated, additional
-    or differently written members, escapes, impossible numbers, and anything after the end.
+    Tolerant as the most tolerant reader of each: a byte order mark, blanks, comments, repeated,
+    additional or differently written members, escapes, impossible numbers, and anything after the
+    end.
 
     Args:
         data: The content, or its first `MAX_MEANING_BYTES`.
@@ -62,7 +66,7 @@ def refuse_other_meaning(data: p.Buffer) -> None:
         raise _refusal("a group's ticket")
     if head.startswith(_ARCHIVE_HEADS) and len(head) > _ARCHIVE_BYTES:
         raise _refusal("a key archive")
-    text = head.decode(json.detect_encoding(head), "replace").lstrip(_BLANKS)
+    text = _BEFORE_JSON.sub("", head.decode(json.detect_encoding(head), "replace"), count=1)
     if not text.startswith("{"):
         return
     plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text).casefold()

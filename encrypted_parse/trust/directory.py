@@ -22,14 +22,15 @@ MAX_JUDGED_BYTES = 32 * 1024 * 1024
 class TrustedDirectory:
     """Users' chains with what may be done with them. Thread-safe.
 
-    A chain out of the cache that was judged before costs two look-ups.
+    A chain out of the cache that was judged before costs two look-ups, as long as nothing that is
+    remembered has changed: what a person decides in another program holds here at once.
     """
 
     def __init__(self, directory: CachingDirectory, keeper: TrustKeeper) -> None:
         self._directory = directory
         self.keeper = keeper
         self._lock = Lock()
-        self._judged: Shelf[TrustedChain] = Shelf(MAX_JUDGED, MAX_JUDGED_BYTES)
+        self._judged: Shelf[tuple[object, TrustedChain]] = Shelf(MAX_JUDGED, MAX_JUDGED_BYTES)
 
     @property
     def client(self) -> DirectoryClient:
@@ -155,17 +156,26 @@ class TrustedDirectory:
         self._directory.forget(user_id)
 
     def _as_judged(self, card: Card) -> TrustedChain | None:
+        known = self._find_judged([card.user_id], self.keeper.store.revision())
+        trusted = known.get(card.user_id)
+        return trusted if trusted is not None and trusted.head == card else None
+
+    def _find_judged(self, user_ids: Iterable[str], revision: object) -> dict[str, TrustedChain]:
+        """Return what was judged by what is remembered now."""
         with self._lock:
-            known = self._judged.find(card.user_id)
-        return known if known is not None and known.head == card else None
+            entries = {user_id: self._judged.find(user_id) for user_id in user_ids}
+        return {
+            user_id: entry[1]
+            for user_id, entry in entries.items()
+            if entry is not None and entry[0] == revision
+        }
 
     def _judge(self, chains: dict[str, CardChain]) -> dict[str, TrustedChain]:
-        with self._lock:
-            known = {user_id: self._judged.find(user_id) for user_id in chains}
+        revision = self.keeper.store.revision()  # as it is before what is remembered is read
         trusted = {
             user_id: judged
-            for user_id, judged in known.items()
-            if judged is not None and judged.chain is chains[user_id]
+            for user_id, judged in self._find_judged(chains, revision).items()
+            if judged.chain is chains[user_id]
         }
         fresh = {user_id: chain for user_id, chain in chains.items() if user_id not in trusted}
         if fresh:
@@ -173,5 +183,5 @@ class TrustedDirectory:
             trusted |= examined
             with self._lock:
                 for user_id, judged in examined.items():
-                    self._judged.put(user_id, judged, judged.chain.size_bytes)
+                    self._judged.put(user_id, (revision, judged), judged.chain.size_bytes)
         return {user_id: trusted[user_id] for user_id in chains}

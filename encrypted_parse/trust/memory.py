@@ -16,6 +16,7 @@ class MemoryTrustStore:
     def __init__(self) -> None:
         self._lock = Lock()
         self._pins: dict[tuple[str, str], Pin] = {}
+        self._revision = 0
         self._epochs: dict[tuple[str, str, str], int] = {}
         self._counters: dict[tuple[str, str], int] = {}
         self._logins: dict[tuple[str, str], str] = {}
@@ -34,9 +35,14 @@ class MemoryTrustStore:
             for pin in pins:
                 if self._pins.get((owner, pin.user_id)) == replacing.get(pin.user_id):
                     self._pins[owner, pin.user_id] = pin
+                    self._revision += 1
                 else:
                     lost.add(pin.user_id)
         return frozenset(lost)
+
+    def revision(self) -> object:
+        """See `TrustStore.revision`."""
+        return self._revision
 
     def find_epoch(self, owner: str, initiator: str, group_id: str) -> int:
         """See `TrustStore.find_epoch`."""

@@ -27,6 +27,12 @@ class TrustStore(Protocol):
         are returned: whoever lost the race has to judge again by what is there.
         """
 
+    def revision(self) -> object:
+        """Return what is another value once a pin was changed, by this program or another one.
+
+        So that a judgement that was made before is made anew. It may change more often.
+        """
+
     def find_epoch(self, owner: str, initiator: str, group_id: str) -> int:
         """Return the newest epoch of a group that was seen; -1 if there is none."""
 

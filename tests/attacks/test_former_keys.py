@@ -166,6 +166,42 @@ def test_the_only_former_key_needs_no_name(world: World) -> None:
     assert alice.former_keys("bob") == ()
 
 
+@pytest.mark.parametrize("policy", [TrustPolicy.TOFU, TrustPolicy.STRICT])
+def test_what_a_person_decides_in_another_program_holds_here(
+    store: TrustStore, policy: TrustPolicy
+) -> None:
+    """A program that judged the liar's card, and has it in its cache, learns of the verification.
+
+    It neither reads what the liar's key signed, nor writes to it, nor goes on refusing what a
+    person accepted.
+    """
+    world = World(store, policy)
+    world.service.lies["alice", "bob"] = [world.lie]
+    running = world.start("alice")
+    running.prefetch(["bob"])
+    lied = parse_card(world.lie, service_key=None)
+    forged = vc.sign_and_encrypt(
+        b"send the money",
+        world.evil,
+        [world.keystores["alice"].find("alice").private_key.public_key],
+    )
+    del world.service.lies["alice", "bob"]
+    person = world.start("alice")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", KeyChangedWarning)
+        person.mark_verified("bob", str(world.bob.safety_number("alice")))
+        with pytest.raises(FormerKeyError):
+            running.open(forged, running.author_keys("bob"))
+        with pytest.raises(FormerKeyError):
+            running.auth_decrypt(forged, lied)
+        with pytest.raises(UntrustedKeyError):
+            running.auth_encrypt(b"secret", [lied])
+        with pytest.raises(UntrustedKeyError):
+            running.recipient_keys(["bob"])
+        person.accept_former_key("bob")
+        assert running.open(forged, running.author_keys("bob")) == b"send the money"
+
+
 def test_honest_rotations_lose_nothing(store: TrustStore) -> None:
     """Keys that are linked with the verified one, before and after it, count with it."""
     world = World(store, TrustPolicy.TOFU)

@@ -60,6 +60,10 @@ MEANINGS: dict[str, bytes] = {
     "deeper than our parser goes": (
         SNAPSHOT[:-1] + ',"x":' + "[" * DEEP + "]" * DEEP + "}"
     ).encode(),
+    "after a comment": b"// a note\n" + SNAPSHOT.encode(),
+    "after a comment of shells": b"# a note\r\n" + SNAPSHOT.encode(),
+    "after a comment of C": b"\xef\xbb\xbf/* a\n note */ " + SNAPSHOT.encode(),
+    "after what Gson passes over": b")]}'\n" + SNAPSHOT.encode(),
     "without quotation marks": b"{identity: 'bob', public_key: 'x'}",
     "with bytes that are no text": SNAPSHOT.encode().replace(b'"5.0"', b'"5.0\xff\x01"'),
     "with few members": b'{"public_key":"x","identity":"bob"}',
@@ -84,6 +88,7 @@ HARMLESS: dict[str, bytes] = {
     "a snapshot as a text in JSON": json.dumps(SNAPSHOT).encode(),
     "contacts with their keys": json.dumps({"contacts": [CARD]}).encode(),
     "an app's own object": json.dumps({"identity": "bob", "keys": [1]}).encode(),
+    "a chapter about cards": b"# identity\n\nA card holds a public_key.",
     "words in JSON": json.dumps({"note": "identity and public_key"}).encode(),
     "protobuf with texts": b"\x08\x07\x12\x03bob\x1a\x05hello",
     "protobuf with a message": b"\x08\x07\x12\x05\x0a\x03bob",
