@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from fake_keyring import FakeKeyring
+from parse_rest.user import User
 
 from encrypted_parse import EncryptedClient, FileKeystore, MemoryKeystore, Model, encrypted, only_me
 from encrypted_parse import virgil_crypto as vc
@@ -20,10 +21,12 @@ from encrypted_parse.envelope import from_text
 from encrypted_parse.errors import (
     KeystoreFileError,
     KeystoreReadOnlyError,
+    MalformedResponseError,
     TokenError,
     UnexpectedUserIdError,
     UntrustedKeyError,
 )
+from encrypted_parse.integrations.parse_rest import connect
 from encrypted_parse.keystore import EnvironmentKeystore, KeyringKeystore, Keystore, StoredKey
 from encrypted_parse.testing import InMemoryApp, parse_server, virgil
 from encrypted_parse.transport import HttpRequest, HttpResponse
@@ -310,6 +313,31 @@ def test_a_keyring_remembers_log_ins_and_pins(app: InMemoryApp, tmp_path: Path) 
     app.after = answering("/login", "another")
     with pytest.raises(UnexpectedUserIdError):
         process().log_in("bob", "pw")
+
+
+@pytest.mark.parametrize("told", [{"objectId": None}, {"objectId": 5}, {"sessionToken": ["r:1"]}])
+def test_an_answer_to_parse_rest_says_whose_session_it_is(
+    app: InMemoryApp, told: dict[str, Any]
+) -> None:
+    """Mallory's log-in is answered with bob's session, and without the id that is compared.
+
+    Only bob's keys are here, so that a bare token would open them.
+    """
+    app.make_user("mallory")
+    client = app.client(keystore=MemoryKeystore())
+    bob = client.sign_up("bob", "bob's password")
+    bob.register()
+    connect(client)
+
+    def lie(request: HttpRequest, answer: HttpResponse) -> HttpResponse:
+        if request.url.endswith("/login"):
+            fields = {**answer.json(), "sessionToken": bob.session_token, **told}
+            return HttpResponse(answer.status, answer.headers, json.dumps(fields).encode())
+        return answer
+
+    app.after = lie
+    with pytest.raises(MalformedResponseError):
+        User.login("mallory", "password of mallory")
 
 
 def test_the_secret_of_the_diary_stays(app: InMemoryApp, shared: EncryptedClient) -> None:

@@ -14,6 +14,7 @@ from encrypted_parse.client import EncryptedClient
 from encrypted_parse.discretion import front_door, hushed, level_outside
 from encrypted_parse.errors import (
     ConfigurationError,
+    MalformedResponseError,
     ParseServerError,
     SessionExpiredError,
 )
@@ -71,11 +72,17 @@ class Connection:
     def confirm(self, path: str, username: object, answer: Mapping[str, Any]) -> None:
         """Take the answer to a log-in or sign-up: its session is known to be that name's user.
 
+        An answer without a session opens nothing. One that has a session and does not say whose
+        is refused: the server could leave out what is compared.
+
         Raises:
             UnexpectedUserIdError: It is another user than the name's.
+            MalformedResponseError: It does not say whose session it is.
         """
         user_id, token = answer.get("objectId"), answer.get("sessionToken")
-        if isinstance(username, str) and isinstance(user_id, str) and isinstance(token, str):
+        if isinstance(username, str) and token is not None:
+            if not isinstance(user_id, str) or not isinstance(token, str):
+                raise MalformedResponseError("the answer does not say whose session it is")
             if path == _LOG_IN:
                 self.client.confirm_log_in(username, user_id)
             else:
