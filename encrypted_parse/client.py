@@ -225,9 +225,18 @@ class EncryptedClient:
             UnexpectedUserIdError: It is another user's than expected, or none is expected and
                 keys of other users are here.
         """
+        return self._take_over(session_token, expect_user_id)
+
+    def _take_over(
+        self,
+        session_token: str,
+        expect_user_id: str | None,
+        login_password: LoginPassword | None = None,
+    ) -> UserClient:
+        """Do as `become`, for a caller who may have seen the password: `parse_rest`."""
         session = self._parse.become(session_token)
         self._logins.confirm_session(session.user_id, expect_user_id)
-        return self._user(session)
+        return self._user(session, login_password)
 
     def confirm_log_in(self, username: str, user_id: str) -> None:
         """Take the answer to a log-in that another library sent, as `log_in` takes its own.

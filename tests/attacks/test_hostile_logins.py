@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from fake_keyring import FakeKeyring
+from parse_rest.connection import SessionToken
 from parse_rest.user import User
 
 from encrypted_parse import EncryptedClient, FileKeystore, MemoryKeystore, Model, encrypted, only_me
@@ -25,8 +26,9 @@ from encrypted_parse.errors import (
     TokenError,
     UnexpectedUserIdError,
     UntrustedKeyError,
+    WeakPasswordError,
 )
-from encrypted_parse.integrations.parse_rest import connect
+from encrypted_parse.integrations.parse_rest import connect, current_user
 from encrypted_parse.keystore import EnvironmentKeystore, KeyringKeystore, Keystore, StoredKey
 from encrypted_parse.testing import InMemoryApp, parse_server, virgil
 from encrypted_parse.transport import HttpRequest, HttpResponse
@@ -338,6 +340,17 @@ def test_an_answer_to_parse_rest_says_whose_session_it_is(
     app.after = lie
     with pytest.raises(MalformedResponseError):
         User.login("mallory", "password of mallory")
+
+
+def test_parse_rest_knows_the_password_of_the_log_in(app: InMemoryApp) -> None:
+    """No backup gets the password that the server saw a moment ago, logged in or signed up."""
+    connect(app.client(keystore=MemoryKeystore()))
+    password = "seven drifting paper lanterns"
+    for enter in (User.signup, User.login):
+        with SessionToken(enter("zoe", password).sessionToken):
+            current_user().register()
+            with pytest.raises(WeakPasswordError, match="login password"):
+                current_user().e3kit.backup_private_key(password)
 
 
 def test_the_secret_of_the_diary_stays(app: InMemoryApp, shared: EncryptedClient) -> None:

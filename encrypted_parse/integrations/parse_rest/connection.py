@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
+from encrypted_parse.backup import LoginPassword
 from encrypted_parse.client import EncryptedClient
 from encrypted_parse.discretion import front_door, hushed, level_outside
 from encrypted_parse.errors import (
@@ -52,7 +53,7 @@ class Connection:
         self.root = self.parse.app.server_url
         self._lock = Lock()
         self._users: OrderedDict[str, UserClient] = OrderedDict()
-        self._confirmed: OrderedDict[str, str] = OrderedDict()
+        self._confirmed: OrderedDict[str, tuple[str, LoginPassword | None]] = OrderedDict()
 
     def session_token(self) -> str | None:
         """Return the session of this thread or task; without one, parse_rest's own."""
@@ -69,7 +70,7 @@ class Connection:
             while len(self._users) > _MAX_USERS:
                 self._users.popitem(last=False)
 
-    def confirm(self, path: str, username: object, answer: Mapping[str, Any]) -> None:
+    def confirm(self, path: str, fields: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
         """Take the answer to a log-in or sign-up: its session is known to be that name's user.
 
         An answer without a session opens nothing. One that has a session and does not say whose
@@ -79,7 +80,8 @@ class Connection:
             UnexpectedUserIdError: It is another user than the name's.
             MalformedResponseError: It does not say whose session it is.
         """
-        user_id, token = answer.get("objectId"), answer.get("sessionToken")
+        username, user_id = fields.get("username"), answer.get("objectId")
+        token, password = answer.get("sessionToken"), hushed(fields.get("password"))
         if isinstance(username, str) and token is not None:
             if not isinstance(user_id, str) or not isinstance(token, str):
                 raise MalformedResponseError("the answer does not say whose session it is")
@@ -88,7 +90,7 @@ class Connection:
             else:
                 self.client.confirm_sign_up(username, user_id)
             with self._lock:
-                self._confirmed[token] = user_id
+                self._confirmed[token] = user_id, _kept_of(password)
                 while len(self._confirmed) > _MAX_USERS:
                     self._confirmed.popitem(last=False)
 
@@ -109,7 +111,8 @@ class Connection:
         with self._lock:
             user = self._users.get(token)
         if user is None:
-            user = self.client.become(token, expect_user_id=self._confirmed.get(token))
+            user_id, password = self._confirmed.get(token, (None, None))
+            user = self.client._take_over(token, user_id, password)  # noqa: SLF001 - our own
             self.remember(user)
         return user
 
@@ -260,8 +263,13 @@ def _execute(
     headers["Content-Type"] = "application/json"
     answer = _answer(lambda: parse.call(http_verb, path, content=content, headers=headers))
     if path in (_LOG_IN, _SIGN_UP):
-        joined.confirm(path, fields.get("username"), answer)
+        joined.confirm(path, fields, answer)
     return answer
+
+
+def _kept_of(password: object) -> LoginPassword | None:
+    """Return what backups are compared with: none may have the login's password."""
+    return LoginPassword.of(password) if isinstance(password, str) else None
 
 
 def _params(fields: Mapping[str, Any]) -> dict[str, str]:
