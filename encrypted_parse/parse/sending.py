@@ -12,7 +12,7 @@ from encrypted_parse.errors import InvalidValueError, NotPicklableError, Outcome
 from encrypted_parse.parse.answers import is_of_gateway, read_answer, read_object
 from encrypted_parse.parse.app import ParseApp
 from encrypted_parse.parse.names import check_class_name
-from encrypted_parse.parse.types import with_file_urls
+from encrypted_parse.parse.types import made_whole
 from encrypted_parse.transport import (
     HttpRequest,
     HttpResponse,
@@ -127,7 +127,7 @@ class RestClient:
         content = None
         if body is not None:
             headers["Content-Type"] = "application/json"
-            content = hushed(encode(with_file_urls(body, self.app.files_url)))
+            content = hushed(encode(made_whole(body, self.app.files_url)))
         url = f"{self.app.server_url}/{path}"
         return self._exchange(HttpRequest(method, url, headers, body=content, repeat=repeat))
 

@@ -15,6 +15,7 @@ from encrypted_parse.errors import InvalidValueError
 
 MAX_SAFE_INTEGER = 2**53 - 1  # numbers are IEEE doubles
 MAX_DEPTH = 64  # bounds work on hostile input
+MAX_BODY_DEPTH = 100  # the guard's bound, and MongoDB's; a batch is around what is saved
 MAX_LATITUDE = 90.0
 MAX_LONGITUDE = 180.0
 _REFUSED_KEYS = frozenset({"__op", "__proto__", "__type", "_bsontype", "constructor"})
@@ -107,22 +108,28 @@ def check_whole(value: Mapping[str, Any]) -> None:
         InvalidValueError: An invalid date, a pointer or an object without class or id, a file
             without name or address, a place that is none, bytes that are not base64.
     """
-    kind = value["__type"]
-    if kind in _WHOLE and not _WHOLE[kind](value):
+    kind = value.get("__type")
+    if isinstance(kind, str) and kind in _WHOLE and not _WHOLE[kind](value):
         raise InvalidValueError(f"a {kind} is not whole, which Parse Server cannot encode")
 
 
-def with_file_urls(value: Any, files_url: str) -> Any:  # noqa: ANN401 - any JSON
-    """Return *value* with an address in each file that has none: the one that the server gives it.
+def made_whole(value: Any, files_url: str, *, depth: int = 0) -> Any:  # noqa: ANN401 - any JSON
+    """Return *value* as Parse Server can encode it again: the last look at whatever is sent.
 
-    A file without one is what Parse Server cannot encode; see `check_whole`.
+    Each file that has no address gets the one that the server gives it.
+
+    Raises:
+        InvalidValueError: As `check_whole`; or it nests deeper than 100 levels.
     """
+    if depth > MAX_BODY_DEPTH:
+        raise InvalidValueError(f"nested deeper than {MAX_BODY_DEPTH} levels")
     if isinstance(value, Mapping):
         if value.get("__type") == "File" and _is_text(value.get("name")) and not value.get("url"):
-            return {**value, "url": f"{files_url}/{urllib.parse.quote(value['name'], safe='')}"}
-        return {name: with_file_urls(item, files_url) for name, item in value.items()}
+            value = {**value, "url": f"{files_url}/{urllib.parse.quote(value['name'], safe='')}"}
+        check_whole(value)
+        return {name: made_whole(item, files_url, depth=depth + 1) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [with_file_urls(item, files_url) for item in value]
+        return [made_whole(item, files_url, depth=depth + 1) for item in value]
     return value
 
 

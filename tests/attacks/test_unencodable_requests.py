@@ -17,6 +17,8 @@ from servers.matrix import NEWEST, Server, app_settings, postgres, run_server
 
 from encrypted_parse import EncryptedClient, File, MemoryKeystore, Model, field
 from encrypted_parse.devserver import DevServer, dev_server
+from encrypted_parse.errors import InvalidValueError
+from encrypted_parse.testing import InMemoryApp
 
 _COLUMN = {"form": "authEncrypt", "readers": None, "author": None}
 GUARDED = ("Guarded", "_User", "_Installation", "_Role")
@@ -192,6 +194,38 @@ def test_our_own_client(dev_server: DevServer) -> None:
     fetched.photo = File(name)
     user.save(fetched)
     assert requests.get(f"{dev_server.url}/health", timeout=10).json() == {"status": "ok"}
+
+
+UNSENT = {name: value for name, value in BROKEN.items() if name != "File without url"}
+
+
+@pytest.mark.parametrize("what", UNSENT)
+@pytest.mark.parametrize("nested", NESTED)
+def test_our_plain_client_sends_none_of_them(what: str, nested: str) -> None:
+    """`UserClient.parse`, below models, which knows no guard and no class: whatever it is asked."""
+    app = InMemoryApp()
+    parse = app.make_user(registered=False).parse
+    sent = len(app.requests)
+    value = NESTED[nested](UNSENT[what])
+    for send in (
+        lambda: parse.create("Unguarded", {"x": value}),
+        lambda: parse.update("Unguarded", "x1", {"x": value}),
+        lambda: parse.call_function("anything", {"x": value}),
+        lambda: parse.sign_up("eve", "a password", x=value),
+    ):
+        with pytest.raises(InvalidValueError):
+            send()
+    assert len(app.requests) == sent
+
+
+def test_our_plain_client_bounds_what_it_sends() -> None:
+    """Deeper than the server's guard takes it is our error, and never one of the interpreter's."""
+    parse = InMemoryApp().make_user(registered=False).parse
+    value: Any = 1
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(InvalidValueError, match="nested"):
+        parse.create("Unguarded", {"x": value})
 
 
 @pytest.mark.matrix

@@ -27,7 +27,9 @@ def to_parse(value: Any, as_pointer: bool = False) -> Any:  # noqa: ANN401, FBT0
     if isinstance(value, datatypes.ParseResource):
         return pointer_json(value) if as_pointer else _attributes(value)
     if isinstance(value, Mapping):
-        return {key: to_parse(item, True) for key, item in value.items()}
+        converted = {key: to_parse(item, True) for key, item in value.items()}
+        check_whole(converted)
+        return converted
     if isinstance(value, dt.datetime):
         # What has no time zone is UTC, as parse_rest always meant it.
         return date_to_json(value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC))
@@ -35,7 +37,7 @@ def to_parse(value: Any, as_pointer: bool = False) -> Any:  # noqa: ANN401, FBT0
         return _BYTES.to_json(bytes(value))
     if isinstance(value, datatypes.ParseType):
         native = value._to_native()  # noqa: SLF001 - parse_rest's own protocol
-        if isinstance(native, Mapping) and "__type" in native:
+        if isinstance(native, Mapping):
             check_whole(native)
         return native
     if isinstance(value, Iterable) and not isinstance(value, str):
