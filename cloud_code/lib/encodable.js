@@ -35,6 +35,27 @@ function createEncodableCheck(Parse) {
   };
 }
 
+/**
+ * The same for every class at once, where the app owns the HTTP server: a handler before Parse's, on
+ * parsed bodies. Classes without a trigger of ours, and `_Session`, which allows none, are then
+ * covered too.
+ *
+ *     const json = express.json({ type: (request) => !request.originalUrl.startsWith('/parse/files/'), limit: '20mb' });
+ *     app.use('/parse', json, companion.refuseUnencodableBodies, parseServer.app);
+ *
+ * @param {import('express').Request} request
+ * @param {import('express').Response} response
+ * @param {() => void} next
+ */
+function refuseUnencodableBodies(request, response, next) {
+  if (isComplete(request.body)) {
+    next();
+    return;
+  }
+  const error = 'a date is invalid, a pointer or a file is incomplete, or it nests too deep';
+  response.status(400).json({ code: INCORRECT_TYPE, error });
+}
+
 /** Give an object that cannot be encoded an encoding that cannot fail. */
 function mute(object) {
   for (const name of ENCODINGS) {
@@ -71,4 +92,4 @@ function isWhole({ __type: type, iso, className, objectId, name, url }) {
   return true;
 }
 
-module.exports = { createEncodableCheck };
+module.exports = { createEncodableCheck, refuseUnencodableBodies };

@@ -11,7 +11,7 @@
  */
 const { brainKeyRoutes } = require('./brainkey.js');
 const { cardRoutes } = require('./cards-service.js');
-const { createEncodableCheck } = require('./encodable.js');
+const { createEncodableCheck, refuseUnencodableBodies } = require('./encodable.js');
 const { createGuard, installGuard } = require('./guard.js');
 const { createHandler } = require('./http.js');
 const { keyknoxRoutes } = require('./keyknox-service.js');
@@ -75,5 +75,6 @@ function virgilHandler(Parse, settings, options = {}) {
 }
 
 module.exports = {
-  createEncodableCheck, createGuard, forgetUser, installCloudFunctions, installGuard, loadSettings, prepare, virgilHandler,
+  createEncodableCheck, createGuard, forgetUser, installCloudFunctions, installGuard, loadSettings, prepare,
+  refuseUnencodableBodies, virgilHandler,
 };

@@ -7,7 +7,7 @@ const { readFileSync } = require('node:fs');
 const path = require('node:path');
 const test = require('node:test');
 
-const { createEncodableCheck } = require('../lib/encodable.js');
+const { createEncodableCheck, refuseUnencodableBodies } = require('../lib/encodable.js');
 const { parseEnvelope } = require('../lib/envelope.js');
 const { createGuard, installGuard, readConfig } = require('../lib/guard.js');
 const { countersign, parseCard } = require('../lib/card.js');
@@ -305,4 +305,17 @@ test('an installed guard is the beforeSave of each class, and a wrong file is re
   ]) {
     assert.throws(() => readConfig(wrong), /encrypted-fields\.json: /);
   }
+});
+
+test('bodies that cannot be encoded go no further than the handler before Parse', () => {
+  const answers = [];
+  const response = { status: (code) => ({ json: (body) => answers.push([code, body.code]) }) };
+  let passed = 0;
+  const look = (body) => refuseUnencodableBodies({ body }, response, () => { passed += 1; });
+  for (const body of [undefined, {}, { a: [{ __type: 'Date', iso: '2026-01-01T00:00:00.000Z' }] }, [1, 'x', null]]) look(body);
+  assert.deepEqual([passed, answers], [4, []]);
+  look({ requests: [{ body: { when: { __type: 'Date', iso: 'no date' } } }] });
+  look({ a: { __type: 'Pointer', className: 'A' } });
+  look(JSON.parse(`${'['.repeat(5000)}${']'.repeat(5000)}`));
+  assert.deepEqual([passed, answers], [4, [[400, 111], [400, 111], [400, 111]]]);
 });

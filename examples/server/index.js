@@ -46,7 +46,9 @@ async function start() {
   await server.start();
 
   const app = express();
-  app.use('/parse', server.app);
+  // LiveQuery encodes what is stored, and one body that it cannot encode would end the process.
+  const json = express.json({ type: (request) => !request.originalUrl.startsWith('/parse/files/'), limit: '20mb' });
+  app.use('/parse', json, companion.refuseUnencodableBodies, server.app);
   app.use('/virgil', companion.virgilHandler(globalThis.Parse, companionSettings));
   // What it fails with is told to whoever needs the storage: `cloud doctor --repair` needs a server.
   await companion.prepare(globalThis.Parse).catch((error) => console.error(error.message));

@@ -84,11 +84,12 @@ class Attacker:
         self.row = self("POST", "classes/Guarded", {"number": 1}).json()["objectId"]
         self._columns = 0
 
-    def __call__(self, method: str, path: str, body: Any) -> requests.Response:
+    def __call__(self, method: str, path: str, body: Any, **headers: str) -> requests.Response:
         """Send one request."""
         content = body if isinstance(body, str) else json.dumps(body)
+        sent = {**self._headers, **headers}
         return requests.request(
-            method, f"{self._url}/{path}", data=content, headers=self._headers, timeout=10
+            method, f"{self._url}/{path}", data=content, headers=sent, timeout=10
         )
 
     def column(self) -> str:
@@ -161,6 +162,19 @@ def test_system_classes(attacker: Attacker) -> None:
         ):
             answer = attacker("POST", path, {**fields, attacker.column(): value})
             assert answer.json()["code"] == 111, (path, answer.text)
+    attacker.assert_alive()
+
+
+@pytest.mark.parametrize("what", BROKEN)
+@pytest.mark.parametrize("nested", PLAIN)
+def test_live_query_of_a_class_without_a_guard(attacker: Attacker, what: str, nested: str) -> None:
+    """The local server tells LiveQuery of every class, `_Session` too; none ends it."""
+    value = NESTED[nested](BROKEN[what])
+    attacker("POST", "classes/Unguarded", {attacker.column(): value})
+    name = f"user{attacker.column()}"
+    session = attacker("POST", "users", {"username": name, "password": "p"}).json()
+    headers = {"X-Parse-Session-Token": session["sessionToken"]}
+    attacker("POST", "sessions", {attacker.column(): value}, **headers)
     attacker.assert_alive()
 
 

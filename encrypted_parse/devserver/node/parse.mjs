@@ -36,6 +36,7 @@ export async function startParse(settings, lifecycle, database) {
   // handleShutdown does the same, but does not say when it is done.)
   lifecycle.cleanups.push(async () => server.config.databaseController.adapter._client?.$pool.end());
   await server.start();
+  tameLiveQuery(server.config.liveQueryController);
   app.use('/parse', server.app);
   // From here, since the cloud code's folder has no packages of its own.
   const { bls12_381 } = require('@noble/curves/bls12-381');
@@ -43,6 +44,21 @@ export async function startParse(settings, lifecycle, database) {
   await prepare(companion, companionSettings);
   await ParseServer.createLiveQueryServer(http);
   return { origin };
+}
+
+/** LiveQuery is on for every class here: an object that it cannot encode is told to nobody, and ends nothing. */
+function tameLiveQuery(controller) {
+  for (const name of ['onAfterSave', 'onAfterDelete']) {
+    const tell = controller[name].bind(controller);
+    controller[name] = (...event) => {
+      try {
+        return tell(...event);
+      } catch (error) {
+        console.error(`error: LiveQuery cannot encode an object: ${error?.message}`);
+        return undefined;
+      }
+    };
+  }
 }
 
 /** Make the storage before the first request; if it is open, the server starts so that it can be repaired. */
