@@ -31,7 +31,7 @@ from encrypted_parse.parse.batch import (
 )
 from encrypted_parse.parse.names import quote_object_id
 from encrypted_parse.parse.sending import RestClient, class_path
-from encrypted_parse.transport import HttpRequest, Repeat, is_header_value
+from encrypted_parse.transport import HttpRequest, Repeat, exchange, is_header_value
 
 _DELETE = {"__op": "Delete"}
 _OK = 200
@@ -176,7 +176,7 @@ class ParseClient(RestClient):
             query["include"] = ",".join(include)
         results = self._query(class_name, query).get("results")
         if not isinstance(results, list):
-            raise MalformedResponseError("the answer to a query has no results")
+            raise self._malformed("the answer to a query has no results")
         return [expect_object(row) for row in results]
 
     def count(self, class_name: str, *, where: Mapping[str, Any] | None = None) -> int:
@@ -184,7 +184,7 @@ class ParseClient(RestClient):
         query = {"where": dict(where or {}), "limit": 0, "count": 1}
         count = self._query(class_name, query).get("count")
         if isinstance(count, bool) or not isinstance(count, int):
-            raise MalformedResponseError("the answer to a count has no count")
+            raise self._malformed("the answer to a count has no count")
         return count
 
     def batch(self, operations: Iterable[BatchOperation]) -> list[BatchResult]:
@@ -261,10 +261,12 @@ class ParseClient(RestClient):
         headers = self._headers()
         headers["Content-Type"] = content_type
         url = f"{self.app.server_url}/files/{quote_object_id(name)}"
-        request = HttpRequest("POST", url, headers, body=content, repeat=Repeat.SAFE)
-        stored = read_object(self._transport.send(request)).get("name")
+        request = HttpRequest(
+            "POST", url, headers, body=content, repeat=Repeat.SAFE, endpoint=self.app.endpoint
+        )
+        stored = read_object(exchange(self._transport, request)).get("name")
         if not isinstance(stored, str):
-            raise MalformedResponseError("the answer to an upload has no name")
+            raise self._malformed("the answer to an upload has no name")
         return stored
 
     def download_file(self, name: str, *, max_bytes: int) -> bytes:
@@ -275,13 +277,16 @@ class ParseClient(RestClient):
             ResponseTooLargeError: It has more than *max_bytes*.
         """
         url = f"{self.app.files_url}/{quote_object_id(name)}"
-        response = self._transport.send(HttpRequest("GET", url, repeat=Repeat.SAFE))
+        request = HttpRequest("GET", url, repeat=Repeat.SAFE, endpoint=self.app.endpoint)
+        response = exchange(self._transport, request)
         if response.status == _NOT_FOUND:
             raise ObjectNotFoundError("no stored file of that name", status=response.status)
         if response.status != _OK:
             raise read_failure(response)
         if len(response.body) > max_bytes:
-            raise ResponseTooLargeError(f"the stored file exceeds {max_bytes} bytes")
+            raise ResponseTooLargeError(
+                response.named(f"the stored file exceeds {max_bytes} bytes")
+            )
         return response.body
 
     def delete_file(self, name: str) -> None:
