@@ -49,8 +49,7 @@ _OF_CERTIFICATES = {
 }
 _UNKNOWN_AUTHORITY = (
     "nobody whom this machine trusts has signed its certificate",
-    "behind a company's proxy that opens TLS, REQUESTS_CA_BUNDLE (or ca_bundle) has to name a file "
-     "with the company's certificates; never skip the check",
+    "if a company's proxy opens TLS: REQUESTS_CA_BUNDLE, or ca_bundle, names its certificates",
 )
 _PROXY_REFUSES_HINT = (
     "ask who runs the proxy, or name the host in NO_PROXY if it is reached without one"
