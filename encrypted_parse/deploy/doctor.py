@@ -116,10 +116,10 @@ def _server(parse: ParseClient) -> Finding:
     what = "Parse Server"
     try:
         version = parse.call("GET", "serverInfo").get("parseServerVersion")
-    except PermissionDeniedError:
+    except PermissionDeniedError as error:
         return _failed(
             what,
-            "the master key is refused",
+            f"the master key is refused: {error}",
             "is it right, and is this machine in the option masterKeyIps?",
         )
     except (EncryptedParseError, AttributeError) as error:

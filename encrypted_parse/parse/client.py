@@ -15,7 +15,6 @@ from encrypted_parse.errors import (
     ConnectionFailedError,
     EncryptedParseError,
     InvalidValueError,
-    MalformedResponseError,
     ObjectNotFoundError,
     OutcomeUnknownError,
     ResponseTooLargeError,
@@ -57,7 +56,7 @@ class ParseClient(RestClient):
         """
         body = {**fields, "username": username, "password": password}
         answer = read_object(self._send("POST", "users", body))
-        return _session({"username": username, **answer})
+        return self._session({"username": username, **answer})
 
     def log_in(self, username: str, password: str) -> UserSession:
         """Log a user in. The password travels in the body, never in an address.
@@ -68,7 +67,7 @@ class ParseClient(RestClient):
         """
         body = {"username": username, "password": password}
         try:
-            return _session(read_object(self._send("POST", "login", body, repeat=Repeat.SAFE)))
+            return self._session(read_object(self._send("POST", "login", body, repeat=Repeat.SAFE)))
         except ObjectNotFoundError as error:
             raise ObjectNotFoundError(
                 "wrong user name or password", code=error.code, status=error.status
@@ -82,7 +81,7 @@ class ParseClient(RestClient):
             SessionExpiredError: The token is not valid any more.
         """
         answer = read_object(self.with_session(session_token)._read("users/me"))  # noqa: SLF001 - our own
-        return _session({**answer, "sessionToken": session_token})
+        return self._session({**answer, "sessionToken": session_token})
 
     def log_out(self) -> None:
         """End this client's session on the server."""
@@ -247,6 +246,14 @@ class ParseClient(RestClient):
         # No request id: Parse Server looks at it on no version's /batch, whatever paths are listed.
         return read_answer(self._send("POST", "batch", body))
 
+    def _session(self, answer: Mapping[str, Any]) -> UserSession:
+        parts = [answer.get(name) for name in ("objectId", "username", "sessionToken")]
+        if not all(isinstance(part, str) and part for part in parts) or not is_header_value(
+            str(parts[-1])
+        ):
+            raise self._malformed("the answer to a log-in is no session")
+        return UserSession(*map(str, parts))
+
     # --- files ------------------------------------------------------------------------------
 
     def upload_file(self, name: str, content: bytes, content_type: str) -> str:
@@ -318,11 +325,3 @@ def _is_plain_set(fields: Mapping[str, Any]) -> bool:
         value == _DELETE or not (isinstance(value, dict) and "__op" in value)
         for value in fields.values()
     )
-
-
-def _session(answer: Mapping[str, Any]) -> UserSession:
-    parts = [answer.get(name) for name in ("objectId", "username", "sessionToken")]
-    token = parts[-1]
-    if not all(isinstance(part, str) and part for part in parts) or not is_header_value(str(token)):
-        raise MalformedResponseError("the answer to a log-in is no session")
-    return UserSession(*map(str, parts))

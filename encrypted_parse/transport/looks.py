@@ -1,6 +1,6 @@
 """What an answer looks like that is not the server's: who else may have given it, and what to do.
 
-Nothing of its body is shown, which is anybody's; and of where it leads no more than an address.
+Nothing of its body is shown, which is anybody's; and of where it leads no more than a host.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     ParseServerError,
     PermissionDeniedError,
@@ -22,7 +23,7 @@ _REDIRECTS = range(300, 400)
 _TOO_LARGE = 413
 _TOO_MANY = 429
 _REFUSED = frozenset({401, 403})
-_LOCATION = re.compile(r"https?://[0-9A-Za-z._~:/\[\]-]{1,200}", re.ASCII | re.IGNORECASE)
+_ORIGIN = re.compile(r"https?://[0-9A-Za-z._:\[\]-]{1,255}", re.ASCII | re.IGNORECASE)
 _DOCUMENT = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body|\?xml|!--)", re.IGNORECASE
 )
@@ -42,8 +43,8 @@ def look_of(
         return f"a proxy wants a name and a password (HTTP {status})", PROXY_HINT
     answered = f"the server answered with HTTP {status}"
     if status in _REDIRECTS:
-        place = _LOCATION.match(headers.get("location", ""))
-        to = f" to {Endpoint.of(place[0])}" if place else ""
+        place = _ORIGIN.match(Endpoint.of(headers.get("location", "")).url)
+        to = f" to {place[0]}" if place else ""
         return f"{answered}, a redirect{to}, and no JSON", _redirect_hint(endpoint)
     if is_page(headers, body):
         what = "a web page, and no JSON"
@@ -52,6 +53,7 @@ def look_of(
     return f"{answered} and {what}", _address_hint(endpoint)
 
 
+@front_door
 def refusal_in_front(
     status: int, headers: Mapping[str, str], body: bytes, endpoint: Endpoint | None
 ) -> ParseServerError | None:
