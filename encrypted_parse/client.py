@@ -61,9 +61,10 @@ class EncryptedClient:
         server_url: Parse's REST address with its path, e.g. ``https://parseapi.back4app.com``.
         application_id: Parse's application id.
         rest_api_key: Parse's REST API key, if the server wants one.
-        directory_url: Where cards live: your own companion, or Virgil Cloud.
+        directory_url: Where cards live: your own companion, or Virgil Cloud. The cloud is the
+            default only where no key is pinned either.
         service_public_key: The base64 public key that the directory signs cards with. It is
-            pinned, so it has to come from you and never from the server.
+            pinned, so it has to come from you and never from the server. It needs *directory_url*.
         keystore: Where private keys rest. By default, files in the user's data folder.
         trust_store: Where other users' keys, and who logs in as whom, are remembered. By default
             a file beside key files or the keyring's lock, and for any other keystore memory,
@@ -73,6 +74,8 @@ class EncryptedClient:
             create whose answer was lost may be repeated.
         allow_insecure_http: Allow ``http://`` to other machines, for both addresses. Never in
             production: it gives session tokens and directory tokens to the network.
+        setting_names: What errors call the parameters *server_url* and *directory_url*: by
+            `from_env`, the variables.
 
     Raises:
         ConfigurationError: An address or key cannot be right.
@@ -84,7 +87,7 @@ class EncryptedClient:
         server_url: str,
         application_id: str,
         rest_api_key: str | None = None,
-        directory_url: str = VIRGIL_CLOUD_URL,
+        directory_url: str | None = None,
         service_public_key: str | None = None,
         keystore: Keystore | None = None,
         trust_store: TrustStore | None = None,
@@ -92,7 +95,16 @@ class EncryptedClient:
         transport: Transport | None = None,
         server_deduplicates: bool = False,
         allow_insecure_http: bool = False,
+        setting_names: Mapping[str, str] | None = None,
     ) -> None:
+        names = setting_names or {}
+        if directory_url is None:
+            if service_public_key is not None:
+                raise ConfigurationError(
+                    "a service key is pinned, and no directory is named that signs with it",
+                    hint="pass directory_url, or set VIRGIL_API_URL: your companion's address",
+                )
+            directory_url = VIRGIL_CLOUD_URL
         if service_public_key is None:
             if directory_url.rstrip("/") != VIRGIL_CLOUD_URL:
                 raise ConfigurationError(
@@ -106,9 +118,14 @@ class EncryptedClient:
             rest_api_key=rest_api_key,
             server_deduplicates=server_deduplicates,
             allow_insecure_http=allow_insecure_http,
+            setting=names.get("server_url", "server_url"),
         )
+        self._directory_setting = names.get("directory_url", "directory_url")
         self._directory_url = check_url(
-            directory_url, allow_insecure_http=allow_insecure_http, whose="directory"
+            directory_url,
+            allow_insecure_http=allow_insecure_http,
+            whose="directory",
+            setting=self._directory_setting,
         )
         self._service_key = PublicKey.from_base64(service_public_key)
         self._transport = transport or RetryingTransport(RequestsTransport())
@@ -130,8 +147,8 @@ class EncryptedClient:
         """Read the settings from environment variables; keyword arguments win.
 
         ``PARSE_SERVER_URL``, ``PARSE_APPLICATION_ID``, ``PARSE_REST_API_KEY`` (optional),
-        ``VIRGIL_API_URL`` (default: Virgil Cloud), ``VIRGIL_SERVICE_PUBLIC_KEY`` (needed with
-        an own ``VIRGIL_API_URL``).
+        ``VIRGIL_API_URL`` and ``VIRGIL_SERVICE_PUBLIC_KEY`` (each needs the other; without both,
+        Virgil Cloud).
 
         ``ENCRYPTED_PARSE_KEYSTORE`` (a folder for key files, or ``keyring`` for the system's),
         ``ENCRYPTED_PARSE_KEYSTORE_PASSPHRASE_FILE`` (a file with the passphrase that the files are
@@ -158,6 +175,9 @@ class EncryptedClient:
                 if variables.get(name)
             }
         )
+        settings["setting_names"] = {
+            parameter: _VARIABLES[parameter] for parameter in settings if parameter not in overrides
+        }
         settings.update(overrides)
         for parameter in ("server_url", "application_id"):
             if parameter not in settings:
@@ -275,9 +295,14 @@ class EncryptedClient:
             tokens,
             service_key=self._service_key,
             allow_insecure_http=insecure,
+            setting=self._directory_setting,
         )
         service = ServiceClient(
-            self._directory_url, self._transport, tokens, allow_insecure_http=insecure
+            self._directory_url,
+            self._transport,
+            tokens,
+            allow_insecure_http=insecure,
+            setting=self._directory_setting,
         )
         directory = CachingDirectory(client)
         keeper = TrustKeeper(session.user_id, self._trust_store, self._trust_policy)

@@ -79,6 +79,7 @@ an exception has passed it. What a class is for is said here; which call raises 
     │   ├── ObjectNotFoundError
     │   ├── PermissionDeniedError
     │   ├── RateLimitedError
+    │   ├── RequestTooLargeError
     │   ├── ServerFailedError
     │   ├── SessionExpiredError
     │   └── UsernameTakenError
@@ -521,7 +522,11 @@ class UnusableCardsError(DirectoryError):
 
 
 class TransportError(EncryptedParseError):
-    """The network or the peer failed below the level of any API."""
+    """The network or the peer failed below the level of any API.
+
+    The text of what a transport raises names the address, and the setting that it came from; no
+    user, password or query of it.
+    """
 
 
 class ConnectionFailedError(TransportError):
@@ -601,11 +606,18 @@ class ObjectNotFoundError(ParseServerError):
 
 
 class PermissionDeniedError(ParseServerError):
-    """Code 119 and HTTP 403: class permissions, or the keys, forbid it."""
+    """Code 119 and HTTP 403: class permissions, or the keys, forbid it.
+
+    Of any service: HTTP 401 or 403 of what stands in front of it.
+    """
 
 
 class RateLimitedError(ParseServerError):
-    """HTTP 429 or code 155, after the waits that the server asked for."""
+    """HTTP 429 or code 155, after the waits that the server asked for. Of any service."""
+
+
+class RequestTooLargeError(ParseServerError):
+    """HTTP 413: the server, or what stands in front of any service, takes less at once."""
 
 
 class ServerFailedError(ParseServerError):

@@ -133,7 +133,7 @@ class KeyknoxClient:
             or len(keys) > MAX_KEYS
             or not all(isinstance(key, str) for key in keys)
         ):
-            raise MalformedResponseError("the service's answer is not a list of names")
+            raise MalformedResponseError(call.named("the service's answer is not a list of names"))
         return keys
 
 
@@ -152,9 +152,9 @@ def _record(response: HttpResponse) -> KeyknoxRecord:
     body = response.json()
     record_hash = response.headers.get(_HASH)
     if record_hash is not None and not (record_hash.isascii() and record_hash.isprintable()):
-        raise MalformedResponseError("the service's hash is not text")
+        raise MalformedResponseError(response.named("the service's hash is not text"))
     if not isinstance(body, Mapping):
-        raise MalformedResponseError("the service's answer is not a record")
+        raise MalformedResponseError(response.named("the service's answer is not a record"))
     meta, value = _bytes(body.get("meta")), _bytes(body.get("value"))
     if bool(meta) != bool(value):
         raise MalformedResponseError("the service's record has half of its parts")

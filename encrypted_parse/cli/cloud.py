@@ -12,6 +12,7 @@ from typing import Annotated
 import attrs
 import typer
 
+from encrypted_parse.cli.network import network, networked
 from encrypted_parse.cli.objects import models_of
 from encrypted_parse.cli.output import say
 from encrypted_parse.cli.printable import printable_lines
@@ -36,7 +37,6 @@ from encrypted_parse.deploy import deploy as deploy_folder
 from encrypted_parse.errors import ConfigurationError, DeployError
 from encrypted_parse.parse import ParseApp, ParseClient
 from encrypted_parse.tools import export_guard_schema
-from encrypted_parse.transport import RequestsTransport, RetryingTransport
 
 cloud = typer.Typer(
     help="Cloud code: write, compare, deploy, examine. Speaks Back4App's deploy protocol.",
@@ -132,6 +132,7 @@ app.use('/virgil', companion.virgilHandler(Parse, companion.loadSettings(process
 
 
 @cloud.command("diff")
+@networked
 def diff(
     folder: FolderArgument = Path(),
     text: Annotated[
@@ -155,6 +156,7 @@ def diff(
 
 
 @cloud.command("deploy")
+@networked
 def deploy(
     folder: FolderArgument = Path(),
     description: Annotated[
@@ -201,6 +203,7 @@ def deploy(
 
 
 @cloud.command("rollback")
+@networked
 def rollback(
     name: Annotated[
         str | None,
@@ -227,6 +230,7 @@ def rollback(
 
 
 @cloud.command("releases")
+@networked
 def releases(as_json: JsonOption = False) -> None:
     """List all releases, oldest first, and which one runs."""
     server = _server(_master_key())
@@ -246,6 +250,7 @@ def releases(as_json: JsonOption = False) -> None:
 
 
 @cloud.command("doctor")
+@networked
 def doctor(
     modules: Annotated[
         list[str] | None,
@@ -274,12 +279,13 @@ def doctor(
     encrypted-parse cloud doctor app.models
     """
     models = [model for name in modules or () for model in models_of(name)]
-    transport = RetryingTransport(RequestsTransport())
+    transport = network()
     app = ParseApp(
         _variable("PARSE_SERVER_URL"),
         _variable("PARSE_APPLICATION_ID"),
         os.environ.get("PARSE_REST_API_KEY"),
         master_key=_master_key(),
+        setting="PARSE_SERVER_URL",
     )
     parse = ParseClient(app, transport)
     if repairs:
@@ -327,11 +333,9 @@ def secrets(as_json: JsonOption = False) -> None:
 
 def _server(master_key: str) -> DeployServer:
     url = os.environ.get("BACK4APP_DEPLOY_URL") or BACK4APP
-    network = RequestsTransport(
-        read_timeout_seconds=_DEPLOY_SECONDS, total_timeout_seconds=_DEPLOY_SECONDS
-    )
+    setting = "BACK4APP_DEPLOY_URL" if url != BACK4APP else ""
     application_id = _variable("PARSE_APPLICATION_ID")
-    return DeployServer(RetryingTransport(network), application_id, master_key, url)
+    return DeployServer(network(_DEPLOY_SECONDS), application_id, master_key, url, setting=setting)
 
 
 def _files(folder: Path, master_key: str) -> dict[str, bytes]:

@@ -14,6 +14,7 @@ from encrypted_parse.cli.files import decrypt, encrypt, inspect
 from encrypted_parse.cli.guard import guard, schema
 from encrypted_parse.cli.keys import doctor, keygen, register, rotate, unregister, whoami
 from encrypted_parse.cli.keystore import keystore
+from encrypted_parse.cli.network import networked
 from encrypted_parse.cli.objects import reseal
 from encrypted_parse.cli.people import fingerprint, verify_user, whois
 from encrypted_parse.cli.recovery import (
@@ -33,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks print local variables, which may be secret
     add_completion=True,
 )
+_OFFLINE = {keygen, inspect, dev}  # they call no server, or make their own
 for panel, commands in {
     "Your keys": (register, whoami, rotate, reseal, unregister, doctor, keygen),
     "Ways back to your keys": (backup, restore, change_password, reset_backup, recovery_code),
@@ -41,7 +43,7 @@ for panel, commands in {
     "Servers and set-up": (dev,),
 }.items():
     for command in commands:
-        app.command(rich_help_panel=panel)(command)
+        app.command(rich_help_panel=panel)(command if command in _OFFLINE else networked(command))
 app.add_typer(keystore, name="keystore", rich_help_panel="Your keys")
 app.add_typer(cloud, name="cloud", rich_help_panel="Servers and set-up")
 app.add_typer(schema, name="schema", rich_help_panel="Servers and set-up")

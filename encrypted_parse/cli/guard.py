@@ -9,12 +9,12 @@ from typing import Annotated
 import attrs
 import typer
 
+from encrypted_parse.cli.network import network, networked
 from encrypted_parse.cli.objects import ModulesArgument, models_of
 from encrypted_parse.cli.terminal import write, write_json, write_table
 from encrypted_parse.errors import ConfigurationError
 from encrypted_parse.parse import ParseApp, ParseClient
 from encrypted_parse.tools import export_guard_schema, read_guard_report
-from encrypted_parse.transport import RequestsTransport, RetryingTransport
 
 schema = typer.Typer(help="What the cloud code has to know about the models.", no_args_is_help=True)
 guard = typer.Typer(help="The guard for encrypted columns.", no_args_is_help=True)
@@ -57,6 +57,7 @@ def export(
 
 
 @guard.command("report")
+@networked
 def report(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, for other programs.")
@@ -97,5 +98,7 @@ def _master_client(environ: Mapping[str, str]) -> ParseClient:
         )
     url, application_id, master_key = (environ[name] for name in wanted)
     rest_api_key = environ.get("PARSE_REST_API_KEY")
-    app = ParseApp(url, application_id, rest_api_key, master_key=master_key)
-    return ParseClient(app, RetryingTransport(RequestsTransport()))
+    app = ParseApp(
+        url, application_id, rest_api_key, master_key=master_key, setting="PARSE_SERVER_URL"
+    )
+    return ParseClient(app, network())

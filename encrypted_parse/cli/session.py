@@ -10,6 +10,7 @@ import typer
 
 from encrypted_parse._translating import translating
 from encrypted_parse.cli import terminal
+from encrypted_parse.cli.network import network
 from encrypted_parse.client import EncryptedClient
 from encrypted_parse.discretion import hushed
 from encrypted_parse.errors import ConfigurationError
@@ -50,7 +51,7 @@ def log_in(user: str | None, password_fd: int | None) -> UserClient:
         ObjectNotFoundError: Wrong name or password.
         UnexpectedUserIdError: The server answered with another user than is known here.
     """
-    app = EncryptedClient.from_env(ask_passphrase=ask_passphrase)
+    app = EncryptedClient.from_env(ask_passphrase=ask_passphrase, transport=network())
     token = os.environ.get("PARSE_SESSION_TOKEN")
     expected = os.environ.get("ENCRYPTED_PARSE_USER_ID") or None
     if user is not None:

@@ -23,7 +23,7 @@ from encrypted_parse.errors import (
     TransportError,
 )
 from encrypted_parse.parse import ParseClient
-from encrypted_parse.transport import HttpRequest, Repeat, Transport, check_url
+from encrypted_parse.transport import Endpoint, HttpRequest, Repeat, Transport, check_url, exchange
 
 OLDEST, NEWEST = (5, 6), (9, 10)
 OLDEST_NODE = 18
@@ -116,10 +116,10 @@ def _server(parse: ParseClient) -> Finding:
     what = "Parse Server"
     try:
         version = parse.call("GET", "serverInfo").get("parseServerVersion")
-    except PermissionDeniedError:
+    except PermissionDeniedError as error:
         return _failed(
             what,
-            "the master key is refused",
+            f"the master key is refused: {error}",
             "is it right, and is this machine in the option masterKeyIps?",
         )
     except (EncryptedParseError, AttributeError) as error:
@@ -238,7 +238,9 @@ def _services(transport: Transport, directory_url: str | None) -> Finding:
     except ConfigurationError as error:
         return _failed(what, str(error), "correct VIRGIL_API_URL")
     try:
-        answer = transport.send(HttpRequest("GET", url, repeat=Repeat.SAFE))
+        endpoint = Endpoint.of(directory_url, "VIRGIL_API_URL")
+        request = HttpRequest("GET", url, repeat=Repeat.SAFE, endpoint=endpoint)
+        answer = exchange(transport, request)
         body = answer.json()
     except (TransportError, MalformedResponseError) as error:
         return _failed(
@@ -248,7 +250,7 @@ def _services(transport: Transport, directory_url: str | None) -> Finding:
         )
     if answer.status == _UNAUTHORIZED and isinstance(body, Mapping) and "code" in body:
         return _ok(what, "they answer")
-    return _failed(what, f"something else answers (HTTP {answer.status})")
+    return _failed(what, answer.named(f"something else answers (HTTP {answer.status})"))
 
 
 def _classes(parse: ParseClient, fields: Mapping[str, Any] | None) -> Iterator[Finding]:

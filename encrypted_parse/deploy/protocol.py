@@ -20,12 +20,22 @@ from attrs import frozen
 from encrypted_parse.deploy.release import Release, StoredFile, is_plain, md5_of
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import DeployError, MalformedResponseError, NotPicklableError
-from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transport, check_url
+from encrypted_parse.transport import (
+    Endpoint,
+    HttpRequest,
+    HttpResponse,
+    Repeat,
+    Transport,
+    check_url,
+    exchange,
+    refusal_in_front,
+)
 
 BACK4APP = "https://parsecli.back4app.com"
 _ENDPOINTS = {"cloud": "scripts", "public": "hosted_files"}
 _OK = range(200, 300)
 _REFUSED_KEYS = (401, 403)
+_FRONT_ALONE = (413, 429)  # the service itself has no other words for them
 _MAX_MESSAGE_CHARACTERS = 300
 
 
@@ -50,10 +60,17 @@ class DeployServer:
     """The service behind one app's cloud code. Nothing takes effect before `make_release`."""
 
     def __init__(
-        self, transport: Transport, application_id: str, master_key: str, url: str = BACK4APP
+        self,
+        transport: Transport,
+        application_id: str,
+        master_key: str,
+        url: str = BACK4APP,
+        *,
+        setting: str = "",
     ) -> None:
         self.application_id = application_id
-        self._url = check_url(url, whose="deploy service")
+        self._url = check_url(url, whose="deploy service", setting=setting)
+        self._endpoint = Endpoint(self._url, setting)
         self._transport = transport
         self._headers = {
             "X-Parse-Application-Id": application_id,
@@ -125,18 +142,24 @@ class DeployServer:
         return _answer(self._get(path))
 
     def _get(self, path: str) -> HttpResponse:
-        request = HttpRequest("GET", f"{self._url}/{path}", self._headers, repeat=Repeat.SAFE)
-        return self._transport.send(request)
+        url = f"{self._url}/{path}"
+        return exchange(
+            self._transport,
+            HttpRequest("GET", url, self._headers, repeat=Repeat.SAFE, endpoint=self._endpoint),
+        )
 
     def _write(self, path: str, body: Mapping[str, Any], repeat: Repeat) -> Mapping[str, Any]:
         headers = {**self._headers, "Content-Type": "application/json"}
         content = json.dumps(body).encode("ascii")
         url = f"{self._url}/{path}"
-        answer = _answer(
-            self._transport.send(HttpRequest("POST", url, headers, body=content, repeat=repeat))
+        request = HttpRequest(
+            "POST", url, headers, body=content, repeat=repeat, endpoint=self._endpoint
         )
+        answer = _answer(exchange(self._transport, request))
         if not isinstance(answer, Mapping):
-            raise MalformedResponseError("the service's answer is no JSON object")
+            raise MalformedResponseError(
+                f"the service's answer is no JSON object: {self._endpoint}"
+            )
         return answer
 
     def __repr__(self) -> str:
@@ -149,6 +172,13 @@ class DeployServer:
 def _answer(response: HttpResponse) -> Any:  # noqa: ANN401 - any JSON
     if response.status in _OK:
         return response.json()
+    is_page = response.is_page
+    if response.status in _FRONT_ALONE or is_page:
+        refusal = refusal_in_front(
+            response.status, response.headers, response.body, response.endpoint
+        )
+        if refusal is not None:
+            raise refusal
     if response.status in _REFUSED_KEYS:
         raise DeployError(
             f"the application id or the master key is refused (HTTP {response.status})",
@@ -159,7 +189,9 @@ def _answer(response: HttpResponse) -> Any:  # noqa: ANN401 - any JSON
     except (MalformedResponseError, AttributeError):
         said = None
     text = said[:_MAX_MESSAGE_CHARACTERS] if isinstance(said, str) and said.isprintable() else ""
-    raise DeployError(f"the deploy service refused (HTTP {response.status}) {text}".rstrip())
+    page = ", with a web page" if is_page else ""
+    shown = f"the deploy service refused (HTTP {response.status}{page}) {text}".rstrip()
+    raise DeployError(response.named(shown))
 
 
 def _contents(response: HttpResponse) -> Iterator[bytes]:

@@ -38,7 +38,7 @@ class DirectoryClient:
         ConfigurationError: As `ServiceClient`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, by keyword
         self,
         url: str,
         transport: Transport,
@@ -46,9 +46,10 @@ class DirectoryClient:
         *,
         service_key: PublicKey | None,
         allow_insecure_http: bool = False,
+        setting: str = "directory_url",
     ) -> None:
         self._service = ServiceClient(
-            url, transport, tokens, allow_insecure_http=allow_insecure_http
+            url, transport, tokens, allow_insecure_http=allow_insecure_http, setting=setting
         )
         self._service_key = service_key
 
@@ -117,7 +118,7 @@ class DirectoryClient:
             raise too_large
         answer = response.json()
         if not isinstance(answer, list):
-            raise MalformedResponseError("the answer to a search is not a list")
+            raise MalformedResponseError(response.named("the answer to a search is not a list"))
         return answer
 
     def _sort(

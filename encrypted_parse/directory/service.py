@@ -14,9 +14,19 @@ from encrypted_parse.errors import (
     DirectoryRefusedError,
     MalformedResponseError,
     NotPicklableError,
+    ParseServerError,
     TokenError,
 )
-from encrypted_parse.transport import HttpRequest, HttpResponse, Repeat, Transport, check_url
+from encrypted_parse.transport import (
+    Endpoint,
+    HttpRequest,
+    HttpResponse,
+    Repeat,
+    Transport,
+    check_url,
+    exchange,
+    refusal_in_front,
+)
 
 MAX_MESSAGE_CHARACTERS = 300
 _AGENT = f"encrypted_parse;python;{platform.system()}/{platform.machine()};{__version__}"
@@ -46,8 +56,12 @@ class ServiceClient:
         tokens: TokenProvider,
         *,
         allow_insecure_http: bool = False,
+        setting: str = "directory_url",
     ) -> None:
-        self._url = check_url(url, allow_insecure_http=allow_insecure_http, whose="directory")
+        self._url = check_url(
+            url, allow_insecure_http=allow_insecure_http, whose="directory", setting=setting
+        )
+        self._endpoint = Endpoint(self._url, setting)
         self._transport = transport
         self._tokens = tokens
 
@@ -65,6 +79,8 @@ class ServiceClient:
         Raises:
             DirectoryRefusedError: The service answered with an error of its own.
             TokenError: The token is refused, also after a fresh one.
+            ParseServerError: Not the service, but what stands in front of it, refused:
+                `PermissionDeniedError`, `RateLimitedError` or `RequestTooLargeError`.
         """
         content = None if body is None else json.dumps(body, separators=(",", ":")).encode("ascii")
         sent = {"Virgil-Agent": _AGENT, **(headers or {})}
@@ -74,8 +90,12 @@ class ServiceClient:
         def send(token: Token) -> HttpResponse:
             headers = hushed({**sent, "Authorization": f"Virgil {token.text}"})
             url = f"{self._url}/{path}"
-            request = HttpRequest(method, url, headers, body=content, repeat=repeat)
-            return self._transport.send(request)
+            return exchange(
+                self._transport,
+                HttpRequest(
+                    method, url, headers, body=content, repeat=repeat, endpoint=self._endpoint
+                ),
+            )
 
         token = self._tokens.get()
         response = send(token)
@@ -96,22 +116,28 @@ class ServiceClient:
 
 
 def _refuses_token(response: HttpResponse) -> bool:
-    return response.status == _UNAUTHORIZED or (
+    return (response.status == _UNAUTHORIZED and not response.is_page) or (
         response.status >= _FIRST_FAILURE and _error(response).get("code") == _TOKEN_EXPIRED
     )
 
 
-def _refusal(response: HttpResponse) -> DirectoryRefusedError:
+def _refusal(response: HttpResponse) -> DirectoryRefusedError | ParseServerError:
     fields = _error(response)
     code, message = fields.get("code"), fields.get("message")
     if not isinstance(code, int) or isinstance(code, bool):
         code = None
     text = message if isinstance(message, str) and message.isprintable() else "no reason given"
-    return DirectoryRefusedError(
-        f"the directory refused: {text[:MAX_MESSAGE_CHARACTERS]}",
-        code=code,
+    shown = f"the directory refused: {text[:MAX_MESSAGE_CHARACTERS]}"
+    if code is not None:
+        return DirectoryRefusedError(
+            shown, code=code, status=response.status, hint=_HINTS.get(code)
+        )
+    in_front = refusal_in_front(response.status, response.headers, response.body, response.endpoint)
+    return in_front or DirectoryRefusedError(
+        response.named(f"{shown} (HTTP {response.status})"),
+        code=None,
         status=response.status,
-        hint=_HINTS.get(code) if code is not None else None,
+        hint="is the address right? A proxy or a web page may have answered",
     )
 
 

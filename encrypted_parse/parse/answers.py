@@ -21,11 +21,12 @@ from encrypted_parse.errors import (
     ParseServerError,
     PermissionDeniedError,
     RateLimitedError,
+    RequestTooLargeError,
     ServerFailedError,
     SessionExpiredError,
     UsernameTakenError,
 )
-from encrypted_parse.transport import HttpResponse
+from encrypted_parse.transport import Endpoint, HttpResponse, refusal_in_front
 
 MAX_MESSAGE_CHARACTERS = 300  # the server's text is not ours to trust, nor to print whole
 _FIRST_FAILURE = 400
@@ -61,9 +62,11 @@ _BY_CODE: dict[int, tuple[type[ParseServerError], str | None]] = {
     206: (SessionExpiredError, "log in again"),
     209: (SessionExpiredError, "log in again"),
 }
+_NOT_FOUND = frozenset({404, 405})
+_FAILED_HINT = "the server's log, or that of the proxy in front of it, says more"
 _BY_STATUS: dict[int, tuple[type[ParseServerError], str | None]] = {
     _FORBIDDEN: (PermissionDeniedError, "check the application id and the REST API key"),
-    _TOO_LARGE: (ParseServerError, "send less at once"),
+    _TOO_LARGE: (RequestTooLargeError, "send less at once"),
     _TOO_MANY: (RateLimitedError, "wait, then try again"),
 }
 
@@ -96,18 +99,24 @@ def read_failure(response: HttpResponse) -> ParseServerError:
         MalformedResponseError: The answer is not Parse Server's.
     """
     try:
-        return error_from(response.json(), response.status)
-    except MalformedResponseError:
+        return error_from(response.json(), response.status, response.endpoint)
+    except MalformedResponseError as error:
         if response.status >= _SERVER_FAILURE:
-            return ServerFailedError(
-                f"the server failed with HTTP {response.status}", status=response.status
-            )
-        raise
+            return ServerFailedError(str(error), status=response.status, hint=_FAILED_HINT)
+        refusal = refusal_in_front(
+            response.status, response.headers, response.body, response.endpoint
+        )
+        if refusal is None:
+            raise
+        return refusal
 
 
 def read_object(response: HttpResponse) -> dict[str, Any]:
     """Return the JSON object of a successful answer. Raises as `read_answer`."""
-    return expect_object(read_answer(response))
+    value = read_answer(response)
+    if not isinstance(value, dict):
+        raise MalformedResponseError(response.named("the server's answer is not an object"))
+    return value
 
 
 def expect_object(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
@@ -121,8 +130,15 @@ def expect_object(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
     return value
 
 
-def error_from(body: Any, status: int | None) -> ParseServerError:  # noqa: ANN401 - any JSON
-    """Return the error that the JSON *body* of a failure describes."""
+def error_from(
+    body: Any,  # noqa: ANN401 - any JSON
+    status: int | None,
+    endpoint: Endpoint | None = None,
+) -> ParseServerError:
+    """Return the error that the JSON *body* of a failure describes.
+
+    *endpoint* is named where there is no code: then it may be another server's.
+    """
     fields = body if isinstance(body, Mapping) else {}
     code = fields.get("code")
     if isinstance(code, bool) or not isinstance(code, int):
@@ -136,10 +152,14 @@ def error_from(body: Any, status: int | None) -> ParseServerError:  # noqa: ANN4
         error_class, hint = _BY_STATUS[status]
     elif status is not None and status >= _SERVER_FAILURE:
         error_class, hint = ServerFailedError, None
+    elif status in _NOT_FOUND:
+        error_class, hint = ParseServerError, "is the server's address right, to its last /?"
     else:
         error_class, hint = ParseServerError, None
     shown = _clean(text) if isinstance(text, str) else "no reason given"
-    return error_class(f"{shown} ({_numbers(code, status)})", code=code, status=status, hint=hint)
+    where = "" if code is not None or endpoint is None else f": {endpoint}"
+    message = f"{shown} ({_numbers(code, status)}){where}"
+    return error_class(message, code=code, status=status, hint=hint)
 
 
 def _numbers(code: int | None, status: int | None) -> str:

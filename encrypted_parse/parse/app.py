@@ -10,7 +10,7 @@ from attrs import field, frozen
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import ConfigurationError, NotPicklableError
 from encrypted_parse.parse.names import quote_object_id
-from encrypted_parse.transport import check_url, is_header_value
+from encrypted_parse.transport import Endpoint, check_url, is_header_value
 
 
 @front_door
@@ -26,6 +26,7 @@ class ParseApp:
         server_deduplicates: The server has `idempotencyOptions` for classes and functions, so
             a create may be repeated under its request id.
         allow_insecure_http: Allow ``http://`` to other machines.
+        setting: Where *server_url* comes from, as errors say it: a variable's name.
 
     Raises:
         ConfigurationError: An address or key cannot be right.
@@ -37,12 +38,17 @@ class ParseApp:
     master_key: str | None = field(default=None, repr=False, kw_only=True)
     server_deduplicates: bool = field(default=False, kw_only=True)
     allow_insecure_http: bool = field(default=False, kw_only=True)
+    setting: str = field(default="server_url", kw_only=True, eq=False)
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(
             self,
             "server_url",
-            check_url(self.server_url, allow_insecure_http=self.allow_insecure_http),
+            check_url(
+                self.server_url,
+                allow_insecure_http=self.allow_insecure_http,
+                setting=self.setting,
+            ),
         )
         for name, value in (
             ("application id", self.application_id),
@@ -53,6 +59,11 @@ class ParseApp:
                 raise ConfigurationError(
                     f"the {name} is empty, begins or ends with a space, or is not printable ASCII"
                 )
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What errors name."""
+        return Endpoint(self.server_url, self.setting, "/parse")
 
     @property
     def files_url(self) -> str:

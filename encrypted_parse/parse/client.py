@@ -15,7 +15,6 @@ from encrypted_parse.errors import (
     ConnectionFailedError,
     EncryptedParseError,
     InvalidValueError,
-    MalformedResponseError,
     ObjectNotFoundError,
     OutcomeUnknownError,
     ResponseTooLargeError,
@@ -31,7 +30,7 @@ from encrypted_parse.parse.batch import (
 )
 from encrypted_parse.parse.names import quote_object_id
 from encrypted_parse.parse.sending import RestClient, class_path
-from encrypted_parse.transport import HttpRequest, Repeat, is_header_value
+from encrypted_parse.transport import HttpRequest, Repeat, exchange, is_header_value
 
 _DELETE = {"__op": "Delete"}
 _OK = 200
@@ -57,7 +56,7 @@ class ParseClient(RestClient):
         """
         body = {**fields, "username": username, "password": password}
         answer = read_object(self._send("POST", "users", body))
-        return _session({"username": username, **answer})
+        return self._session({"username": username, **answer})
 
     def log_in(self, username: str, password: str) -> UserSession:
         """Log a user in. The password travels in the body, never in an address.
@@ -68,7 +67,7 @@ class ParseClient(RestClient):
         """
         body = {"username": username, "password": password}
         try:
-            return _session(read_object(self._send("POST", "login", body, repeat=Repeat.SAFE)))
+            return self._session(read_object(self._send("POST", "login", body, repeat=Repeat.SAFE)))
         except ObjectNotFoundError as error:
             raise ObjectNotFoundError(
                 "wrong user name or password", code=error.code, status=error.status
@@ -82,7 +81,7 @@ class ParseClient(RestClient):
             SessionExpiredError: The token is not valid any more.
         """
         answer = read_object(self.with_session(session_token)._read("users/me"))  # noqa: SLF001 - our own
-        return _session({**answer, "sessionToken": session_token})
+        return self._session({**answer, "sessionToken": session_token})
 
     def log_out(self) -> None:
         """End this client's session on the server."""
@@ -176,7 +175,7 @@ class ParseClient(RestClient):
             query["include"] = ",".join(include)
         results = self._query(class_name, query).get("results")
         if not isinstance(results, list):
-            raise MalformedResponseError("the answer to a query has no results")
+            raise self._malformed("the answer to a query has no results")
         return [expect_object(row) for row in results]
 
     def count(self, class_name: str, *, where: Mapping[str, Any] | None = None) -> int:
@@ -184,7 +183,7 @@ class ParseClient(RestClient):
         query = {"where": dict(where or {}), "limit": 0, "count": 1}
         count = self._query(class_name, query).get("count")
         if isinstance(count, bool) or not isinstance(count, int):
-            raise MalformedResponseError("the answer to a count has no count")
+            raise self._malformed("the answer to a count has no count")
         return count
 
     def batch(self, operations: Iterable[BatchOperation]) -> list[BatchResult]:
@@ -247,6 +246,14 @@ class ParseClient(RestClient):
         # No request id: Parse Server looks at it on no version's /batch, whatever paths are listed.
         return read_answer(self._send("POST", "batch", body))
 
+    def _session(self, answer: Mapping[str, Any]) -> UserSession:
+        parts = [answer.get(name) for name in ("objectId", "username", "sessionToken")]
+        if not all(isinstance(part, str) and part for part in parts) or not is_header_value(
+            str(parts[-1])
+        ):
+            raise self._malformed("the answer to a log-in is no session")
+        return UserSession(*map(str, parts))
+
     # --- files ------------------------------------------------------------------------------
 
     def upload_file(self, name: str, content: bytes, content_type: str) -> str:
@@ -261,10 +268,12 @@ class ParseClient(RestClient):
         headers = self._headers()
         headers["Content-Type"] = content_type
         url = f"{self.app.server_url}/files/{quote_object_id(name)}"
-        request = HttpRequest("POST", url, headers, body=content, repeat=Repeat.SAFE)
-        stored = read_object(self._transport.send(request)).get("name")
+        request = HttpRequest(
+            "POST", url, headers, body=content, repeat=Repeat.SAFE, endpoint=self.app.endpoint
+        )
+        stored = read_object(exchange(self._transport, request)).get("name")
         if not isinstance(stored, str):
-            raise MalformedResponseError("the answer to an upload has no name")
+            raise self._malformed("the answer to an upload has no name")
         return stored
 
     def download_file(self, name: str, *, max_bytes: int) -> bytes:
@@ -275,13 +284,16 @@ class ParseClient(RestClient):
             ResponseTooLargeError: It has more than *max_bytes*.
         """
         url = f"{self.app.files_url}/{quote_object_id(name)}"
-        response = self._transport.send(HttpRequest("GET", url, repeat=Repeat.SAFE))
+        request = HttpRequest("GET", url, repeat=Repeat.SAFE, endpoint=self.app.endpoint)
+        response = exchange(self._transport, request)
         if response.status == _NOT_FOUND:
             raise ObjectNotFoundError("no stored file of that name", status=response.status)
         if response.status != _OK:
             raise read_failure(response)
         if len(response.body) > max_bytes:
-            raise ResponseTooLargeError(f"the stored file exceeds {max_bytes} bytes")
+            raise ResponseTooLargeError(
+                response.named(f"the stored file exceeds {max_bytes} bytes")
+            )
         return response.body
 
     def delete_file(self, name: str) -> None:
@@ -313,11 +325,3 @@ def _is_plain_set(fields: Mapping[str, Any]) -> bool:
         value == _DELETE or not (isinstance(value, dict) and "__op" in value)
         for value in fields.values()
     )
-
-
-def _session(answer: Mapping[str, Any]) -> UserSession:
-    parts = [answer.get(name) for name in ("objectId", "username", "sessionToken")]
-    token = parts[-1]
-    if not all(isinstance(part, str) and part for part in parts) or not is_header_value(str(token)):
-        raise MalformedResponseError("the answer to a log-in is no session")
-    return UserSession(*map(str, parts))

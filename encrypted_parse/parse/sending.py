@@ -8,7 +8,12 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from encrypted_parse.discretion import front_door, hushed
-from encrypted_parse.errors import InvalidValueError, NotPicklableError, OutcomeUnknownError
+from encrypted_parse.errors import (
+    InvalidValueError,
+    MalformedResponseError,
+    NotPicklableError,
+    OutcomeUnknownError,
+)
 from encrypted_parse.parse.answers import is_of_gateway, read_answer, read_object
 from encrypted_parse.parse.app import ParseApp
 from encrypted_parse.parse.names import check_class_name
@@ -18,6 +23,7 @@ from encrypted_parse.transport import (
     HttpResponse,
     Repeat,
     Transport,
+    exchange,
     is_header_value,
 )
 
@@ -73,6 +79,7 @@ class RestClient:
             encoded,
             body=content,
             repeat=repeat,
+            endpoint=self.app.endpoint,
         )
         return read_answer(self._exchange(request))
 
@@ -82,11 +89,11 @@ class RestClient:
         Raises:
             OutcomeUnknownError: The gateway gave up on a write that may have arrived.
         """
-        response = self._transport.send(request)
+        response = exchange(self._transport, request)
         if request.repeat is Repeat.NEVER and is_of_gateway(response):
             raise OutcomeUnknownError(
-                f"a gateway answered a write with HTTP {response.status}: it may or may not have "
-                "happened",
+                f"a gateway answered a write with HTTP {response.status}, so it may or may not "
+                f"have happened: {request.endpoint}",
                 hint="fetch the object before you try again",
             )
         return response
@@ -109,6 +116,7 @@ class RestClient:
             self._headers(),
             params or {},
             repeat=Repeat.SAFE,
+            endpoint=self.app.endpoint,
         )
         return self._exchange(request)
 
@@ -129,7 +137,15 @@ class RestClient:
             headers["Content-Type"] = "application/json"
             content = hushed(encode(made_whole(body, self.app.files_url)))
         url = f"{self.app.server_url}/{path}"
-        return self._exchange(HttpRequest(method, url, headers, body=content, repeat=repeat))
+        return self._exchange(
+            HttpRequest(
+                method, url, headers, body=content, repeat=repeat, endpoint=self.app.endpoint
+            )
+        )
+
+    def _malformed(self, text: str) -> MalformedResponseError:
+        """Return the error for an answer that is JSON, and another's."""
+        return MalformedResponseError(f"{text}: {self.app.endpoint}")
 
     def _headers(self) -> dict[str, str]:
         headers = hushed({"X-Parse-Application-Id": self.app.application_id})

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from encrypted_parse.transport.addresses import check_url
+from encrypted_parse.transport.addresses import Endpoint, check_url
 from encrypted_parse.transport.fake import FakeTransport
+from encrypted_parse.transport.looks import refusal_in_front
 from encrypted_parse.transport.network import RequestsTransport
 from encrypted_parse.transport.port import (
     HttpRequest,
     HttpResponse,
     Repeat,
     Transport,
+    exchange,
     is_header_value,
 )
 from encrypted_parse.transport.retrying import RetryingTransport
 
 __all__ = [
+    "Endpoint",
     "FakeTransport",
     "HttpRequest",
     "HttpResponse",
@@ -23,5 +26,7 @@ __all__ = [
     "RetryingTransport",
     "Transport",
     "check_url",
+    "exchange",
     "is_header_value",
+    "refusal_in_front",
 ]

@@ -1,8 +1,11 @@
 """One call: how long it may take, how much it may receive, and how it is given up.
 
-Every operation of a socket asks the call of its thread for the seconds that are left, so no
-number of small steps adds up to more than the whole: connecting, the hand-shake of TLS, a
+Every operation of a socket runs within the call of its thread, for the seconds that are left, so
+no number of small steps adds up to more than the whole: connecting, the hand-shake of TLS, a
 proxy's answer, sending, and each byte of an answer. There is no thread that watches.
+
+The whole grows with what moves: a large file on a slow line takes its time, and whoever keeps to
+the slowest rate is not cut off. Who drips gets what a drop is worth.
 """
 
 from __future__ import annotations
@@ -12,10 +15,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from encrypted_parse.errors import ResponseTooLargeError
 
+SLOWEST_BYTES_PER_SECOND = 64 * 1024  # of what is sent and of what comes
+WAITING_SECONDS = 3.0  # without an answer, until somebody is told
 _HEAD_BYTES = 256 * 1024  # status lines, 1xx, headers, a proxy's answer; servers send some 16 KB
+
+Result = TypeVar("Result")
 
 
 class Call:
@@ -25,8 +33,10 @@ class Call:
 
     Args:
         connect_seconds: For each step until there is a connection.
-        idle_seconds: For each step after that.
-        total_seconds: For all of them.
+        idle_seconds: For each step after that: while no byte moves.
+        total_seconds: For all of them, and one more for every `SLOWEST_BYTES_PER_SECOND` that
+            were sent or came.
+        on_waiting: Called once, when no answer has begun after `WAITING_SECONDS`.
         clock: Seconds from any fixed moment.
     """
 
@@ -36,10 +46,13 @@ class Call:
         idle_seconds: float,
         total_seconds: float,
         *,
+        on_waiting: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._deadline = clock() + total_seconds
+        self._notice_at = clock() + WAITING_SECONDS
+        self._on_waiting = on_waiting
         self._step_seconds = connect_seconds
         self._idle_seconds = idle_seconds
         self._bytes_left = _HEAD_BYTES
@@ -53,7 +66,8 @@ class Call:
         self.may_have_arrived = True
 
     def expect_body(self, count: int) -> None:
-        """The head has ended: *count* more bytes may come."""
+        """The head has ended: *count* more bytes may come. There is an answer."""
+        self._on_waiting = None
         self._bytes_left += count
 
     def seconds(self) -> float:
@@ -67,14 +81,42 @@ class Call:
             raise TimeoutError("no time is left")
         return min(self._step_seconds, left)
 
-    def before(self, operation_of: socket.socket) -> None:
-        """Let the next operation of a socket take `seconds`, and no longer.
+    def run(
+        self,
+        operation_of: socket.socket,
+        operation: Callable[[], Result],
+        resume: Callable[[], Result] | None = None,
+    ) -> Result:
+        """Let an operation of a socket take `seconds`, and no longer.
+
+        Args:
+            operation_of: The socket.
+            operation: What waits. It may be called twice, if the first has timed out: the time
+                is divided where somebody has to be told.
+            resume: Goes on with what *operation* has begun, if calling that again would not.
 
         Raises:
             TimeoutError: As `seconds`.
         """
         self._socket = operation_of  # first: whoever gives up sees it, or we see that they did
-        operation_of.settimeout(self.seconds())
+        seconds = self.seconds()
+        until_notice = self._notice_at - self._clock()
+        if self._on_waiting is not None and until_notice < seconds:
+            if until_notice > 0:
+                operation_of.settimeout(until_notice)
+                with contextlib.suppress(TimeoutError):
+                    return operation()
+                operation = resume or operation
+                seconds -= until_notice
+            notice, self._on_waiting = self._on_waiting, None
+            notice()
+            seconds = min(seconds, self.seconds())
+        operation_of.settimeout(seconds)
+        return operation()
+
+    def sent(self, count: int) -> None:
+        """Count what was taken of the request."""
+        self._deadline += count / SLOWEST_BYTES_PER_SECOND
 
     def received(self, count: int) -> None:
         """Count what came.
@@ -82,6 +124,7 @@ class Call:
         Raises:
             ResponseTooLargeError: It is more than an answer may have.
         """
+        self._deadline += count / SLOWEST_BYTES_PER_SECOND
         self._bytes_left -= count
         if self._bytes_left < 0:
             raise ResponseTooLargeError("the answer exceeds the limit for what is received")

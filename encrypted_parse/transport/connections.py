@@ -1,15 +1,18 @@
 """Connections under `requests`: its adapter, on sockets that keep to the limits of a call.
 
 `requests` and `urllib3` bound each step and no sum of them. Here everything that waits is one of
-four operations of a socket: connect, shake hands, receive, send. Each asks the call that its
-thread runs (see `calls`). What stands between is the libraries' own, whichever it is: proxies,
+four operations of a socket: connect, shake hands, receive, send. Each runs within the call of its
+thread (see `calls`). What stands between is the libraries' own, whichever it is: proxies,
 TLS inside TLS, chunks, headers.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 import pathlib
+import selectors
 import socket
 import ssl
 from collections.abc import Callable
@@ -24,43 +27,57 @@ from encrypted_parse.errors import ConfigurationError
 from encrypted_parse.transport.calls import current
 
 POOL_CONNECTIONS = 32
-_PIECE_BYTES = 64 * 1024  # what the peer has to take within one step
+_PIECE_BYTES = 64 * 1024  # what is handed to the system at a time
 
 
 class _Socket(socket.socket):
     """A socket whose every operation takes no longer than its call has left."""
 
     def connect(self, address: Any) -> None:  # noqa: ANN401 - an address of any family
-        current().before(self)
-        super().connect(address)
+        current().run(
+            self,
+            functools.partial(super().connect, address),
+            resume=self._await_connection,  # a second connect() would be refused
+        )
+
+    def _await_connection(self) -> None:
+        """Wait for a connection that is being made."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self, selectors.EVENT_WRITE)
+            if not selector.select(self.gettimeout()):
+                raise TimeoutError("no connection yet")
+        failure = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if failure:
+            raise OSError(failure, os.strerror(failure))
 
     def recv(self, *args: Any, **kwargs: Any) -> bytes:  # noqa: ANN401 - the base class's
         call = current()
-        call.before(self)
-        data = super().recv(*args, **kwargs)
+        data = call.run(self, functools.partial(super().recv, *args, **kwargs))
         call.received(len(data))
         return data
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - the base class's
         call = current()
-        call.before(self)
-        count = super().recv_into(*args, **kwargs)
+        count = call.run(self, functools.partial(super().recv_into, *args, **kwargs))
         call.received(count)
         return count
 
     def sendall(self, data: Any, flags: int = 0) -> None:  # noqa: ANN401 - anything with bytes
+        call, send, done = current(), super().send, 0
         with memoryview(data) as view, view.cast("B") as octets:
-            for start in range(0, len(octets), _PIECE_BYTES):
-                current().before(self)
-                super().sendall(octets[start : start + _PIECE_BYTES], flags)
+            while done < len(octets):
+                with octets[done : done + _PIECE_BYTES] as piece:
+                    # Not the system's own loop, in which time passes while bytes move.
+                    count = call.run(self, functools.partial(send, piece, flags))
+                call.sent(count)
+                done += count
 
 
 class _TLSSocket(_Socket, ssl.SSLSocket):
     """The same with TLS: its hand-shake, as a whole, is one more operation."""
 
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the base class's
-        current().before(self)
-        super().do_handshake(block)
+        current().run(self, functools.partial(super().do_handshake, block))
 
 
 class _Connection(urllib3.connection.HTTPConnection):
@@ -163,11 +180,12 @@ class Adapter(HTTPAdapter):
         return response
 
 
-def context_trusting(bundle: str) -> ssl.SSLContext:
+def context_trusting(bundle: str, setting: str) -> ssl.SSLContext:
     """Return a context that checks names, and certificates against *bundle* alone.
 
     Raises:
-        ConfigurationError: It is neither a file nor a folder of certificates.
+        ConfigurationError: It is neither a file nor a folder of certificates. *setting* is
+            named.
     """
     with contextlib.suppress(OSError, ValueError):
         is_folder = pathlib.Path(bundle).is_dir()
@@ -177,6 +195,7 @@ def context_trusting(bundle: str) -> ssl.SSLContext:
         context.sslsocket_class = _TLSSocket
         return context
     raise ConfigurationError(
-        "the file of trusted certificates cannot be read",
-        hint="it is what ca_bundle, else REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, names",
+        f"the trusted certificates cannot be read: {bundle!r}, from {setting}",
+        hint=f"{setting} has to name a file of certificates in PEM, or a folder of them, that is "
+        "there on this machine (in this container)",
     )

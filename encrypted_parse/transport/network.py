@@ -16,27 +16,26 @@ from typing import Any
 import requests
 import urllib3
 from attrs import frozen
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from encrypted_parse._version import __version__
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
-    ConnectionFailedError,
-    OutcomeUnknownError,
-    RequestTimeoutError,
+    MalformedResponseError,
     ResponseTooLargeError,
     TransportError,
 )
-from encrypted_parse.transport.addresses import is_loopback
 from encrypted_parse.transport.calls import Call, running
 from encrypted_parse.transport.connections import Adapter, context_trusting
 from encrypted_parse.transport.decoding import ACCEPTED, decode
+from encrypted_parse.transport.failures import failure_of, proxies_for
 from encrypted_parse.transport.port import HttpRequest, HttpResponse
 
 CONNECT_TIMEOUT_SECONDS = 10.0
-READ_TIMEOUT_SECONDS = 60.0
-TOTAL_TIMEOUT_SECONDS = 120.0
+READ_TIMEOUT_SECONDS = 30.0
+TOTAL_TIMEOUT_SECONDS = 30.0  # and the time of what moves: `calls.SLOWEST_BYTES_PER_SECOND`
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024  # Parse Server's own limit for requests is 20 MB
+_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _CHUNK_BYTES = 64 * 1024
 _FIRST_FINAL = 200
 _FIRST_FAILURE = 400
@@ -55,14 +54,7 @@ _FOREIGN = (
     OSError,
     ValueError,
     ResponseTooLargeError,  # raised by our sockets, through theirs
-)
-_LATE = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
-_NOT_SENDABLE = (
-    requests.exceptions.InvalidURL,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.InvalidHeader,
-    requests.exceptions.MissingSchema,
-    UnicodeError,
+    MalformedResponseError,  # named with its address, as the others
 )
 
 
@@ -88,12 +80,14 @@ class RequestsTransport:
     Args:
         connect_timeout_seconds: For each step of making a connection: an address, a proxy's
             answer, TLS.
-        read_timeout_seconds: Between two pieces of an answer, or of a request that is sent.
+        read_timeout_seconds: While no byte moves, of the request or of the answer.
         total_timeout_seconds: For everything, from the connection to the last byte of the
-            answer, however it drips.
+            answer, however it drips; and a second more for every 64 KiB that were sent or came.
         max_response_bytes: Of an answer after decompression, and on the wire.
         ca_bundle: A file or folder of certificates to trust, and no others: not the system's,
             nor those of the environment.
+        on_waiting: Called with host and port, in the thread that waits and at most once per
+            request, when no answer has begun after 3 s. The look-up of an address is over then.
     """
 
     def __init__(  # noqa: PLR0913 - limits, all by keyword
@@ -104,24 +98,31 @@ class RequestsTransport:
         total_timeout_seconds: float = TOTAL_TIMEOUT_SECONDS,
         max_response_bytes: int = MAX_RESPONSE_BYTES,
         ca_bundle: str | None = None,
+        on_waiting: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits = (connect_timeout_seconds, read_timeout_seconds, total_timeout_seconds)
         self._max_bytes = max_response_bytes
         self._ca_bundle = ca_bundle
+        self._on_waiting = on_waiting
         self._clock = clock
         self._trusted: ssl.SSLContext | None = None
         self._open: _Open | None = None
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """See `Transport.send`."""
-        call = Call(*self._limits, clock=self._clock)
+        notice = self._on_waiting
+        call = Call(
+            *self._limits,
+            on_waiting=None if notice is None else lambda: notice(request.endpoint.host),
+            clock=self._clock,
+        )
         failure: TransportError
         try:
             with running(call):
                 response = self._exchange(request, call)
         except _FOREIGN as error:
-            failure = _translate(error, call)
+            failure = failure_of(error, call, request)
         else:
             if _closes_behind(response):
                 self.close()
@@ -144,13 +145,11 @@ class RequestsTransport:
 
     def _context(self) -> ssl.SSLContext:
         if self._trusted is None:
-            bundle = (
-                self._ca_bundle
-                or os.environ.get("REQUESTS_CA_BUNDLE")
-                or os.environ.get("CURL_CA_BUNDLE")
-                or DEFAULT_CA_BUNDLE_PATH
-            )
-            self._trusted = context_trusting(bundle)
+            named = {"ca_bundle": self._ca_bundle}
+            named |= {name: os.environ.get(name) for name in _BUNDLE_VARIABLES}
+            named["the package certifi"] = DEFAULT_CA_BUNDLE_PATH
+            setting, bundle = next((name, path) for name, path in named.items() if path)
+            self._trusted = context_trusting(bundle, setting)
         return self._trusted
 
     def _exchange(self, request: HttpRequest, call: Call) -> HttpResponse:
@@ -163,7 +162,7 @@ class RequestsTransport:
         ).prepare()
         # Not by a session of `requests`: it reads the bodies of redirects to their end, whatever
         # their size, even where it is told not to follow them.
-        proxies = {} if is_loopback(request.url) else get_environ_proxies(request.url)
+        proxies = proxies_for(request.url)
         answer = self._adapter().send(prepared, stream=True, proxies=proxies).raw
         try:
             if answer.status < _FIRST_FINAL:  # 100 is skipped below us; 101 to 199 are no answers
@@ -180,41 +179,6 @@ class RequestsTransport:
 def _pieces(answer: Any) -> Iterator[bytes]:  # noqa: ANN401 - urllib3's answer, untyped in requests
     while piece := answer.read(_CHUNK_BYTES, decode_content=False):
         yield piece
-
-
-def _translate(error: Exception, call: Call) -> TransportError:
-    """Name what is known about whether the request reached the server, and *error*'s class."""
-    if isinstance(error, ResponseTooLargeError):  # from a socket, below frames that hold secrets
-        return ResponseTooLargeError(str(error))
-    kind, reasons = type(error).__name__, list(_reasons(error))
-    late = any(isinstance(one, _LATE) for one in reasons)
-    if call.may_have_arrived and late:
-        return RequestTimeoutError(f"no whole answer within the time limit ({kind})")
-    if call.may_have_arrived:
-        return OutcomeUnknownError(f"the connection broke before the end of the answer ({kind})")
-    if any(isinstance(one, ssl.SSLError) for one in reasons):
-        text = "no trusted TLS connection"
-        hint = "check the server's certificate; never skip it"
-    elif late:
-        text, hint = "no connection within the time limit", "is the address, or the proxy's, right?"
-    elif any(isinstance(one, _NOT_SENDABLE) for one in reasons):
-        text, hint = "the request cannot be sent", "is the address, or the proxy's, right?"
-    else:
-        text, hint = "the server cannot be reached", "is it running, and is the address right?"
-    return ConnectionFailedError(f"{text} ({kind})", hint=hint)
-
-
-def _reasons(error: object) -> Iterator[BaseException]:
-    """Yield *error* and what its libraries wrapped in it, which each does in its own way."""
-    seen: set[int] = set()
-    waiting = [error]
-    while waiting:
-        one = waiting.pop()
-        if not isinstance(one, BaseException) or id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        waiting += [*one.args, getattr(one, "reason", None), one.__cause__, one.__context__]
 
 
 def _closes_behind(response: HttpResponse) -> bool:

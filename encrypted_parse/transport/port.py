@@ -9,10 +9,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from attrs import field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import InvalidValueError, MalformedResponseError
+from encrypted_parse.transport.addresses import Endpoint
+from encrypted_parse.transport.looks import is_page, look_of
 
 _METHOD = re.compile(r"[A-Z]+", re.ASCII)
 _URL = re.compile(r"https?://[!-~]+", re.ASCII | re.IGNORECASE)
@@ -75,6 +77,10 @@ def _checked_url(url: str) -> str:
 class HttpRequest:
     """One request. Headers, parameters and body may hold secrets, so `repr` leaves them out.
 
+    Attributes:
+        endpoint: Whom errors name. By default what may be shown of *url*, whose path can hold a
+            name that somebody gave to a file.
+
     Raises:
         InvalidValueError: A text that cannot be sent as it is. It is not shown. Refused here and
             not by a transport, so that every transport refuses the same.
@@ -86,16 +92,24 @@ class HttpRequest:
     params: Mapping[str, str] = field(factory=dict, repr=False, converter=_checked_params)
     body: bytes | None = field(default=None, repr=False)
     repeat: Repeat = Repeat.NEVER
+    endpoint: Endpoint = field(
+        default=Factory(lambda self: Endpoint.of(self.url), takes_self=True), eq=False, repr=False
+    )
 
 
 @front_door
 @frozen
 class HttpResponse:
-    """One complete answer. Header names are lower case."""
+    """One complete answer. Header names are lower case.
+
+    Attributes:
+        endpoint: Whom the request was for, if that is known: see `exchange`.
+    """
 
     status: int
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    endpoint: Endpoint | None = field(default=None, eq=False, repr=False)
 
     def json(self) -> Any:  # noqa: ANN401 - any JSON
         """Return the parsed body.
@@ -106,10 +120,17 @@ class HttpResponse:
         # Raised behind the block: the errors of both steps hold the whole body.
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(self.body.decode("utf-8"), parse_constant=_refuse_constant)
-        raise MalformedResponseError(
-            f"the server answered with HTTP {self.status} and no JSON",
-            hint="check the server's address; a proxy or a web page may have answered",
-        )
+        text, hint = look_of(self.status, self.headers, self.body, self.endpoint)
+        raise MalformedResponseError(self.named(text), hint=hint)
+
+    @property
+    def is_page(self) -> bool:
+        """Whether this is a web page: no service's own answer."""
+        return is_page(self.headers, self.body)
+
+    def named(self, text: str) -> str:
+        """Return *text*, the message of an error, with the address that the answer came from."""
+        return text if self.endpoint is None else f"{text}: {self.endpoint}"
 
 
 class Transport(Protocol):
@@ -117,6 +138,8 @@ class Transport(Protocol):
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send *request* once and return the whole answer, whatever its status.
+
+        The text of an error names the request's `endpoint`.
 
         Raises:
             ConfigurationError: The file of certificates cannot be used.
@@ -126,6 +149,16 @@ class Transport(Protocol):
             ResponseTooLargeError: The answer exceeds the limit.
             MalformedResponseError: The answer is compressed in a way that was not asked for.
         """
+
+
+@front_door
+def exchange(transport: Transport, request: HttpRequest) -> HttpResponse:
+    """Send *request* by whichever transport; what is wrong with the answer names the address.
+
+    Raises:
+        TransportError: As `Transport.send`.
+    """
+    return evolve(transport.send(request), endpoint=request.endpoint)
 
 
 def _refuse_constant(name: str) -> None:

@@ -29,6 +29,9 @@ _UNAVAILABLE = frozenset({502, 503, 504})
 class RetryingTransport:
     """Repeats what may be repeated, with exponential backoff and full jitter.
 
+    Every try has all the time that a transport gives to one; there is no limit for all together
+    but their number and that of the longest pause.
+
     A request that is not safe to repeat is sent again only if it surely never reached the
     server; if nobody knows, the error is `OutcomeUnknownError`.
     """
@@ -113,7 +116,8 @@ def _for_caller(request: HttpRequest, error: TransportError) -> TransportError:
     """A time-out of a write is, to its caller, an unknown outcome."""
     if isinstance(error, RequestTimeoutError) and request.repeat is Repeat.NEVER:
         return OutcomeUnknownError(
-            "no answer to a write within the time limit: it may or may not have happened",
+            "no answer to a write within the time limit, so it may or may not have happened: "
+            f"{request.endpoint}",
             hint="fetch the object before you try again",
         )
     return error

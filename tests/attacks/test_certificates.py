@@ -46,13 +46,15 @@ def _request(url: str) -> HttpRequest:
     return HttpRequest("POST", f"{url}/", {"X-Parse-Session-Token": CANARY}, body=CANARY.encode())
 
 
-def _refused(transport: RequestsTransport, context: ssl.SSLContext) -> None:
+def _refused(transport: RequestsTransport, context: ssl.SSLContext) -> ConnectionFailedError:
     with RawServer(answering(answer(b"read")), context=context) as server:
         with pytest.raises(ConnectionFailedError) as caught:
             transport.send(_request(server.url))
         assert server.heads == []  # the token was not sent
+        assert server.url in str(caught.value)
     assert "SSLError" in str(caught.value)
     assert caught.value.__cause__ is caught.value.__context__ is None
+    return caught.value
 
 
 def test_the_right_certificate(trusted: Authority, transport: RequestsTransport) -> None:
@@ -65,8 +67,11 @@ def test_the_right_certificate(trusted: Authority, transport: RequestsTransport)
 
 
 def test_an_unknown_authority(stranger: Authority, transport: RequestsTransport) -> None:
-    """A certificate that somebody made for themselves is refused."""
-    _refused(transport, stranger.context(*HERE))
+    """A certificate that somebody made for themselves is refused; the settings are named."""
+    error = _refused(transport, stranger.context(*HERE))
+    assert "nobody whom this machine trusts" in str(error)
+    assert error.hint is not None
+    assert {"REQUESTS_CA_BUNDLE", "ca_bundle"} <= set(error.hint.replace(",", "").split())
 
 
 def test_the_systems_authorities_do_not_know_it(stranger: Authority) -> None:
@@ -77,18 +82,27 @@ def test_the_systems_authorities_do_not_know_it(stranger: Authority) -> None:
 
 
 def test_another_name(trusted: Authority, transport: RequestsTransport) -> None:
-    """A valid certificate of another host is refused."""
-    _refused(transport, trusted.context("other.example"))
+    """A valid certificate of another host is refused, and called that."""
+    error = _refused(transport, trusted.context("other.example"))
+    assert "IP address" in str(error)  # which is what 127.0.0.1 is
+    with (
+        RawServer(answering(answer(b"")), context=trusted.context("other.example")) as server,
+        pytest.raises(ConnectionFailedError, match="another host's"),
+    ):
+        transport.send(_request(f"https://localhost:{server.port}"))
 
 
 def test_an_expired_certificate(trusted: Authority, transport: RequestsTransport) -> None:
-    """A certificate that was right until yesterday is refused."""
-    _refused(transport, trusted.context(*HERE, days=(-9, -1)))
+    """A certificate that was right until yesterday is refused, and called expired."""
+    assert "has expired" in str(_refused(transport, trusted.context(*HERE, days=(-9, -1))))
 
 
 def test_a_certificate_of_tomorrow(trusted: Authority, transport: RequestsTransport) -> None:
-    """A certificate that is not valid yet is refused."""
-    _refused(transport, trusted.context(*HERE, days=(2, 9)))
+    """A certificate that is not valid yet is refused, with a word on this machine's clock."""
+    error = _refused(transport, trusted.context(*HERE, days=(2, 9)))
+    assert "not valid yet" in str(error)
+    assert error.hint is not None
+    assert "clock" in error.hint
 
 
 def test_no_tls_at_all(transport: RequestsTransport) -> None:
@@ -140,8 +154,24 @@ def test_a_bundle_that_is_none(content: bytes | None, tmp_path: Path) -> None:
     if content is not None:
         path.write_bytes(content)
     transport = RequestsTransport(ca_bundle=str(path))
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=r"bundle\.pem', from ca_bundle"):
         transport.send(_request("https://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_a_bundle_of_the_environment_that_is_none(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable that names a file which is not in this container is named, with the file."""
+    for other in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(variable, "/nowhere/company.pem")
+    with pytest.raises(ConfigurationError, match=r"/nowhere/company\.pem") as caught:
+        RequestsTransport().send(_request("https://127.0.0.1:1"))
+    assert f"from {variable}" in str(caught.value)
+    assert caught.value.hint is not None
+    assert variable in caught.value.hint
+    assert caught.value.__cause__ is caught.value.__context__ is None
 
 
 def test_an_answer_over_tls_does_not_drip_past_the_deadline(trusted: Authority) -> None:
@@ -195,8 +225,10 @@ def test_the_certificate_is_checked_behind_a_proxy(
             if believed:
                 assert transport.send(_request(f"https://{name}")).body == b"read"
             else:
-                with pytest.raises(ConnectionFailedError):
+                with pytest.raises(ConnectionFailedError) as caught:
                     transport.send(_request(f"https://{name}"))
+                assert f"through the proxy {proxy.url} (HTTPS_PROXY)" in str(caught.value)
+                assert "REQUESTS_CA_BUNDLE" in str(caught.value.hint)
             assert proxy.connections == 1
             assert not any(CANARY.encode() in head for head in proxy.heads)
             transport.close()
