@@ -212,7 +212,7 @@ class EncryptedClient:
                 takes the place of what is remembered, as after a change of the name.
 
         Raises:
-            ObjectNotFoundError: Wrong name or password; Parse does not say which.
+            WrongLoginError: Wrong name or password; Parse does not say which.
             UnexpectedUserIdError: The answer is another user than the remembered or expected one,
                 or one whom nothing ties to this name though several users' keys are here.
         """

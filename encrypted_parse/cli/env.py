@@ -9,13 +9,14 @@ import typer
 from attrs import asdict, frozen
 
 from encrypted_parse.cli.session import JsonOption
-from encrypted_parse.cli.terminal import write_json, write_table
+from encrypted_parse.cli.terminal import write, write_json
 from encrypted_parse.client import setting_checks
 from encrypted_parse.errors import ConfigurationError, EncryptedParseError
 from encrypted_parse.settings import VARIABLES, Variable, checked, clean
 
 _OWN_PREFIX = "ENCRYPTED_PARSE_"
 _FILE = "_FILE"
+_STYLES = {"set": "green", "not set": "dim", "refused": "bold red", "unknown": "yellow"}
 
 
 @frozen
@@ -46,8 +47,10 @@ def env(as_json: JsonOption = False) -> None:
     if as_json:
         write_json([asdict(one) for one in seen])
     else:
-        rows = ((one.variable, one.state, one.value or "(not shown)", one.meaning) for one in seen)
-        write_table(rows, head=("variable", "state", "value", "meaning"))
+        for one in seen:
+            value = "" if one.value is None else f": {one.value}"
+            write(one.variable, " ", (f"{one.state}{value}", _STYLES[one.state]))
+            write(f"    {one.meaning}")
     if any(one.state == "refused" for one in seen):
         raise typer.Exit(1)
 

@@ -50,7 +50,7 @@ def log_in(user: str | None, password_fd: int | None) -> UserClient:
 
     Raises:
         ConfigurationError: Neither a user nor a session token is given.
-        ObjectNotFoundError: Wrong name or password.
+        WrongLoginError: Wrong name or password.
         UnexpectedUserIdError: The server answered with another user than is known here.
     """
     settings = read_settings(os.environ)

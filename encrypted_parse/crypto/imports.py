@@ -68,7 +68,8 @@ def import_private_key(encoded: bytes | str) -> PrivateKey:
     Raises:
         KeyFormatError: Anything else: encrypted keys, raw seeds, PKCS#8 version 1, other types.
     """
-    data = _unarmor(encoded, b"PRIVATE KEY")
+    raw = not isinstance(encoded, str) and len(encoded) == SEED_BYTES
+    data = encoded if raw else _unarmor(encoded, b"PRIVATE KEY")
     if len(data) == SEED_BYTES:
         raise KeyFormatError("a raw seed does not say of which type its key is", hint=_PKCS8)
     try:

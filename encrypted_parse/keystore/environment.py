@@ -18,7 +18,9 @@ from encrypted_parse.settings import strip
 
 _PART = r"[0-9A-Za-z_.@-]{1,59}"  # of a user id: shorter than a key, and without its separators
 _USER_ID = re.compile(rf"{_PART}(?::{_PART})*", re.ASCII)
-_PEM = re.compile(r"(?:(?<=[:,])\s*)?-----BEGIN [^-]*-----.*?-----END [^-]*-----", re.DOTALL)
+_PEM = re.compile(
+    r"(?:(?<=[:,])\s*)?-----BEGIN [^-]*-----.*?-----END [^-]*-----(?:\s*(?=,))?", re.DOTALL
+)
 _HINT = "entries are separated by blanks or lines; keys by commas, the current one first"
 
 
