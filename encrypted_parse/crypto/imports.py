@@ -68,8 +68,7 @@ def import_private_key(encoded: bytes | str) -> PrivateKey:
     Raises:
         KeyFormatError: Anything else: encrypted keys, raw seeds, PKCS#8 version 1, other types.
     """
-    raw = not isinstance(encoded, str) and len(encoded) == SEED_BYTES
-    data = encoded if raw else _unarmor(encoded, b"PRIVATE KEY")
+    data = _unarmor(encoded, b"PRIVATE KEY")
     if len(data) == SEED_BYTES:
         raise KeyFormatError("a raw seed does not say of which type its key is", hint=_PKCS8)
     try:
@@ -98,7 +97,7 @@ def _unarmor(encoded: bytes | str, label: bytes) -> bytes:
         raise KeyFormatError("no key is so long", hint=_PKCS8)
     if data[:2] in _UTF16_MARKS:
         raise KeyFormatError("a key's text form is base64 or PEM", hint="save the file as UTF-8")
-    if not isinstance(encoded, str) and data.startswith(_DER_START):
+    if not isinstance(encoded, str) and (data.startswith(_DER_START) or len(data) == SEED_BYTES):
         return data
     text = data.strip().removeprefix(_UTF8_MARK).strip()
     found = _LABEL.search(text)

@@ -84,9 +84,10 @@ def _denied(code: int | None, text: str, usual: str | None, asked: Asked) -> str
         return "only the master key may do this"
     if "non-existent class" in text:
         return "the class does not exist, and clients may not make one: make it in the dashboard"
-    if code is None or not asked.columns:
+    columns = sorted({*asked.columns} - {"ACL"})
+    if code is None or not columns:
         return usual
-    names = ", ".join(sorted(asked.columns)[:_MAX_NAMED])
+    names = ", ".join(columns[:_MAX_NAMED])
     if "addField" in text:
         return (
             f"the class lacks one of the columns {names}, and its permission `addField` lets users "
