@@ -7,14 +7,13 @@ thousands of users. Nothing reads the environment but `from_env`.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Self
 
 from encrypted_parse._translating import translating
 from encrypted_parse.backup import LoginPassword
-from encrypted_parse.crypto import PublicKey
+from encrypted_parse.crypto.imports import import_public_key
 from encrypted_parse.directory import (
     CachingDirectory,
     DirectoryClient,
@@ -32,6 +31,8 @@ from encrypted_parse.keystore import (
     keystore_from_env,
 )
 from encrypted_parse.parse import ParseApp, ParseClient, UserSession
+from encrypted_parse.parse.app import check_key
+from encrypted_parse.settings import checked, read_settings
 from encrypted_parse.transport import (
     RequestsTransport,
     RetryingTransport,
@@ -127,7 +128,7 @@ class EncryptedClient:
             whose="directory",
             setting=self._directory_setting,
         )
-        self._service_key = PublicKey.from_base64(service_public_key)
+        self._service_key = import_public_key(service_public_key)
         self._transport = transport or RetryingTransport(RequestsTransport())
         self._parse = ParseClient(self._app, self._transport)
         self._keystore = keystore or FileKeystore(
@@ -150,13 +151,17 @@ class EncryptedClient:
         ``VIRGIL_API_URL`` and ``VIRGIL_SERVICE_PUBLIC_KEY`` (each needs the other; without both,
         Virgil Cloud).
 
-        ``ENCRYPTED_PARSE_KEYSTORE`` (a folder for key files, or ``keyring`` for the system's),
+        ``ENCRYPTED_PARSE_KEYSTORE`` (a folder for key files, ``keyring`` for the system's, or
+        ``memory``),
         ``ENCRYPTED_PARSE_KEYSTORE_PASSPHRASE_FILE`` (a file with the passphrase that the files are
         sealed with), ``ENCRYPTED_PARSE_PRIVATE_KEYS`` or ``ENCRYPTED_PARSE_PRIVATE_KEYS_FILE``
         (keys for containers, see `EnvironmentKeystore`, in place of any other).
 
         ``ENCRYPTED_PARSE_TRUST`` (a file for remembered keys), ``ENCRYPTED_PARSE_TRUST_POLICY``
         (tofu, strict or log).
+
+        White space and byte order marks around a value are not part of it; what cannot be meant
+        is refused by the variable's name. docs/settings.md has the table.
 
         Args:
             environ: The variables; by default, this process's.
@@ -167,12 +172,14 @@ class EncryptedClient:
         Raises:
             ConfigurationError: A variable is missing, or cannot be right.
         """
-        variables = hushed(os.environ if environ is None else _possible(environ))
+        variables = read_settings(os.environ if environ is None else environ)
+        insecure = overrides.get("allow_insecure_http", False)
+        checks = setting_checks(allow_insecure_http=insecure)
         settings: dict[str, Any] = hushed(
             {
-                parameter: variables[name]
+                parameter: checked(name, variables[name], checks[name])
                 for parameter, name in _VARIABLES.items()
-                if variables.get(name)
+                if name in variables and parameter not in overrides
             }
         )
         settings["setting_names"] = {
@@ -183,16 +190,19 @@ class EncryptedClient:
             if parameter not in settings:
                 raise ConfigurationError(
                     f"the environment variable {_VARIABLES[parameter]} is not set",
-                    hint="`encrypted-parse dev` prints the values of a local server",
+                    hint="`encrypted-parse dev` prints the values of a local server, and "
+                    "`encrypted-parse env` shows all variables",
                 )
         if "keystore" not in settings:
             settings["keystore"] = keystore_from_env(
                 variables, settings["application_id"], ask_passphrase=ask_passphrase
             )
-        if variables.get("ENCRYPTED_PARSE_TRUST") and "trust_store" not in settings:
+        if "ENCRYPTED_PARSE_TRUST" in variables and "trust_store" not in settings:
             settings["trust_store"] = SqliteTrustStore(variables["ENCRYPTED_PARSE_TRUST"])
         if "trust_policy" not in settings:
-            settings["trust_policy"] = _policy(variables.get("ENCRYPTED_PARSE_TRUST_POLICY"))
+            settings["trust_policy"] = _policy(
+                variables.get("ENCRYPTED_PARSE_TRUST_POLICY", "tofu")
+            )
         return cls(**settings)
 
     def sign_up(self, username: str, password: str, **fields: Any) -> UserClient:  # noqa: ANN401 - any columns
@@ -222,7 +232,7 @@ class EncryptedClient:
                 takes the place of what is remembered, as after a change of the name.
 
         Raises:
-            ObjectNotFoundError: Wrong name or password; Parse does not say which.
+            WrongLoginError: Wrong name or password; Parse does not say which.
             UnexpectedUserIdError: The answer is another user than the remembered or expected one,
                 or one whom nothing ties to this name though several users' keys are here.
         """
@@ -330,19 +340,23 @@ _VARIABLES = {
     "directory_url": "VIRGIL_API_URL",
     "service_public_key": "VIRGIL_SERVICE_PUBLIC_KEY",
 }
-_PREFIXES = ("PARSE_", "VIRGIL_", "ENCRYPTED_PARSE_")
 
 
-def _possible(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Refuse what no environment can hold, and no name of a file."""
-    for name, value in environ.items():
-        if not name.startswith(_PREFIXES):
-            continue
-        with contextlib.suppress(UnicodeError):
-            if b"\0" not in os.fsencode(value):
-                continue
-        raise ConfigurationError(f"the variable {name} holds what no environment can")
-    return environ
+@front_door
+def setting_checks(*, allow_insecure_http: bool = False) -> dict[str, Callable[[str], str]]:
+    """Return, by variable, what its value has to pass; each returns the value as it counts."""
+
+    def address(whose: str) -> Callable[[str], str]:
+        return lambda url: check_url(url, allow_insecure_http=allow_insecure_http, whose=whose)
+
+    return {
+        "PARSE_SERVER_URL": address("server"),
+        "PARSE_APPLICATION_ID": lambda text: check_key("application id", text),
+        "PARSE_REST_API_KEY": lambda text: check_key("REST API key", text),
+        "VIRGIL_API_URL": address("directory"),
+        "VIRGIL_SERVICE_PUBLIC_KEY": lambda text: import_public_key(text).to_base64(),
+        "ENCRYPTED_PARSE_TRUST_POLICY": lambda text: _policy(text).value,
+    }
 
 
 def _trust_beside(keystore: Keystore) -> TrustStore:
@@ -351,14 +365,14 @@ def _trust_beside(keystore: Keystore) -> TrustStore:
     return MemoryTrustStore()
 
 
-def _policy(name: str | None) -> TrustPolicy:
+def _policy(name: str) -> TrustPolicy:
     with translating(
         ValueError,
         to=lambda: ConfigurationError(
             f"ENCRYPTED_PARSE_TRUST_POLICY is {name!r}", hint="it is tofu, strict or log"
         ),
     ):
-        return TrustPolicy(name or "tofu")
+        return TrustPolicy(name.lower())
 
 
 def _fetch_token(parse: ParseClient) -> str:

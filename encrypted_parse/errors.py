@@ -77,6 +77,7 @@ an exception has passed it. What a class is for is said here; which call raises 
     │   ├── IncorrectTypeError
     │   ├── InvalidQueryError
     │   ├── ObjectNotFoundError
+    │   │   └── WrongLoginError
     │   ├── PermissionDeniedError
     │   ├── RateLimitedError
     │   ├── RequestTooLargeError
@@ -90,6 +91,7 @@ an exception has passed it. What a class is for is said here; which call raises 
     │   ├── EncryptedQueryError
     │   ├── FieldLockedError
     │   ├── InvalidValueError
+    │   │   ├── ArgumentError
     │   │   └── DoubleEncryptionError
     │   ├── MissingValueError
     │   ├── ModelDefinitionError
@@ -602,7 +604,24 @@ class InvalidQueryError(ParseServerError):
 
 
 class ObjectNotFoundError(ParseServerError):
-    """Code 101: missing, or hidden by an ACL or class permission, or a wrong login."""
+    """Code 101: missing, or hidden by an ACL or class permission."""
+
+
+class WrongLoginError(ObjectNotFoundError):
+    """Code 101 of a log-in: the name or the password is wrong, or the account is locked.
+
+    Parse does not say which.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int | None = None,
+        status: int | None = None,
+        hint: str | None = "whose password is it: the account's, not that of a backup or keystore",
+    ) -> None:
+        super().__init__(message, code=code, status=status, hint=hint)
 
 
 class PermissionDeniedError(ParseServerError):
@@ -661,6 +680,13 @@ class FieldLockedError(ModelError):
 
 class InvalidValueError(ModelError):
     """A value cannot be stored in the field; nothing was sent."""
+
+
+class ArgumentError(InvalidValueError, TypeError):
+    """A call was given another kind of thing than it takes; nothing was done. A `TypeError` too.
+
+    The hint says what to pass.
+    """
 
 
 class DoubleEncryptionError(InvalidValueError):

@@ -39,6 +39,10 @@ from encrypted_parse.errors import (
 OLD_KEY_PREFIX = "old-key-"  # entries that E3Kit passes over
 MAX_OLD_KEYS = 200
 _ROOT, _PATH = "e3kit", "backup"
+_EXISTS = (
+    "give the password that the backup was made with: it is brought up to date under that one "
+    "alone; change its password, or reset it if the password is lost"
+)
 
 
 @front_door
@@ -66,15 +70,12 @@ class PrivateKeyBackups:
 
         Raises:
             BackupExistsError: There is one already, and it needs no update, or has another
-                password, or holds a key that is not among *keys*.
+                password, or holds a key that is not among *keys*. The message says which.
         """
         brain_key = self._brainkey.derive(password)
         record = self._pull(name)
-        if record.envelope is not None and not self._is_outdated(record, brain_key, keys, name):
-            raise BackupExistsError(
-                "there is a backup already",
-                hint="change its password, or reset it if the password is lost",
-            )
+        if record.envelope is not None:
+            self._require_outdated(record, brain_key, keys, name)
         entry_name = name or self._user_id
         entries = hushed({entry_name: key_entry(entry_name, keys[0], self._clock())})
         for key in keys[1:]:
@@ -147,19 +148,28 @@ class PrivateKeyBackups:
         old = [entries[key] for key in entries if key.startswith(OLD_KEY_PREFIX)]
         return tuple(dict.fromkeys(map(read_key, [entry, *old[:MAX_OLD_KEYS]])))
 
-    def _is_outdated(
+    def _require_outdated(
         self,
         record: KeyknoxRecord,
         brain_key: PrivateKey,
         keys: Sequence[PrivateKey],
         name: str | None,
-    ) -> bool:
-        """Tell whether a backup of ours lacks some of *keys*, and holds none but them."""
+    ) -> None:
+        """Refuse to write over a backup, unless it is ours and lacks some of *keys* alone."""
+        kept, problem = set[PrivateKey](), None
         try:
             kept = set(self._keys_of(_open(record, brain_key), name))
-        except (MalformedBackupError, WrongBackupPasswordError):
-            return False
-        return kept < set(keys)
+        except WrongBackupPasswordError:
+            problem = "there is a backup already, and it is under another password"
+        except MalformedBackupError:
+            problem = "there is a backup already, and it is none of this user's keys"
+        if problem is None and kept < set(keys):
+            return
+        if problem is None:
+            problem = "there is a backup already, with these keys in it"
+            if not kept <= set(keys):
+                problem = "there is a backup already, and it holds keys that are not here"
+        raise BackupExistsError(problem, hint=_EXISTS)
 
     def _open_newer(self, record: KeyknoxRecord, password: str) -> Entries | None:
         """Open a backup of the newer generation; None if it is none, or of another password."""
@@ -208,7 +218,9 @@ def _open(record: KeyknoxRecord, brain_key: PrivateKey) -> Entries:
         )
     except NotARecipientError:
         raise WrongBackupPasswordError(
-            "the password is wrong", hint="a backup can be reset where the private key still is"
+            "the password is not the backup's",
+            hint="it was chosen when the backup was made, and is not the login's; a backup can be "
+            "reset where the private key still is",
         ) from None
     except EnvelopeError as error:
         raise MalformedBackupError("the backup was altered, or is not one") from error

@@ -36,6 +36,7 @@ from encrypted_parse.deploy import (
 from encrypted_parse.deploy import deploy as deploy_folder
 from encrypted_parse.errors import ConfigurationError, DeployError
 from encrypted_parse.parse import ParseApp, ParseClient
+from encrypted_parse.settings import read_settings
 from encrypted_parse.tools import export_guard_schema
 
 cloud = typer.Typer(
@@ -279,11 +280,12 @@ def doctor(
     encrypted-parse cloud doctor app.models
     """
     models = [model for name in modules or () for model in models_of(name)]
+    settings = read_settings(os.environ)
     transport = network()
     app = ParseApp(
         _variable("PARSE_SERVER_URL"),
         _variable("PARSE_APPLICATION_ID"),
-        os.environ.get("PARSE_REST_API_KEY"),
+        settings.get("PARSE_REST_API_KEY"),
         master_key=_master_key(),
         setting="PARSE_SERVER_URL",
     )
@@ -295,8 +297,8 @@ def doctor(
     findings = examine(
         parse,
         transport,
-        directory_url=os.environ.get("VIRGIL_API_URL"),
-        service_public_key=os.environ.get("VIRGIL_SERVICE_PUBLIC_KEY"),
+        directory_url=settings.get("VIRGIL_API_URL"),
+        service_public_key=settings.get("VIRGIL_SERVICE_PUBLIC_KEY"),
         fields=export_guard_schema(models) if models else None,
     )
     if as_json:
@@ -332,7 +334,7 @@ def secrets(as_json: JsonOption = False) -> None:
 
 
 def _server(master_key: str) -> DeployServer:
-    url = os.environ.get("BACK4APP_DEPLOY_URL") or BACK4APP
+    url = read_settings(os.environ).get("BACK4APP_DEPLOY_URL", BACK4APP)
     setting = "BACK4APP_DEPLOY_URL" if url != BACK4APP else ""
     application_id = _variable("PARSE_APPLICATION_ID")
     return DeployServer(network(_DEPLOY_SECONDS), application_id, master_key, url, setting=setting)
@@ -351,7 +353,7 @@ def _files(folder: Path, master_key: str) -> dict[str, bytes]:
 
 
 def _master_key() -> str:
-    key = os.environ.get("PARSE_MASTER_KEY")
+    key = read_settings(os.environ).get("PARSE_MASTER_KEY")
     if key:
         return key
     if not sys.stdin.isatty():
@@ -363,7 +365,7 @@ def _master_key() -> str:
 
 
 def _variable(name: str) -> str:
-    value = os.environ.get(name)
+    value = read_settings(os.environ).get(name)
     if value:
         return value
     if not sys.stdin.isatty():

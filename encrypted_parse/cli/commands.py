@@ -10,6 +10,7 @@ from encrypted_parse._version import __version__
 from encrypted_parse.cli.cloud import cloud
 from encrypted_parse.cli.demo import run_demo
 from encrypted_parse.cli.dev import dev
+from encrypted_parse.cli.env import env
 from encrypted_parse.cli.files import decrypt, encrypt, inspect
 from encrypted_parse.cli.guard import guard, schema
 from encrypted_parse.cli.keys import doctor, keygen, register, rotate, unregister, whoami
@@ -40,7 +41,7 @@ for panel, commands in {
     "Ways back to your keys": (backup, restore, change_password, reset_backup, recovery_code),
     "Other users": (whois, fingerprint, verify_user),
     "Files and messages": (encrypt, decrypt, inspect),
-    "Servers and set-up": (dev,),
+    "Servers and set-up": (dev, env),
 }.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command if command in _OFFLINE else networked(command))

@@ -18,7 +18,7 @@ from encrypted_parse.cli.session import JsonOption, PasswordFdOption, UserOption
 from encrypted_parse.cli.terminal import ContentWriter, progress_bar
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.envelope import Header, from_text
-from encrypted_parse.errors import ConfigurationError, MalformedEnvelopeError
+from encrypted_parse.errors import ConfigurationError, MalformedEnvelopeError, SignerNotFoundError
 from encrypted_parse.streams.target import replaced
 
 MAX_HEADER_BYTES = 1024 * 1024
@@ -102,7 +102,7 @@ def decrypt(
     """
     e3kit = log_in(user, password_fd).e3kit
     signers = e3kit.author_keys(sender or e3kit.user_id)
-    with _input(source) as file, _shown(out) as target:
+    with _naming_the_sender(sender), _input(source) as file, _shown(out) as target:
         if text:
             _write(target, e3kit.open(from_text(_read_text(file).strip()), signers))
             return
@@ -198,6 +198,24 @@ def _input(path: Path) -> Iterator[BinaryIO]:
         shutil.copyfileobj(sys.stdin.buffer, spool)
         spool.seek(0)
         yield spool  # type: ignore[misc]  # a BinaryIO in all but name
+
+
+@contextmanager
+def _naming_the_sender(sender: str | None) -> Iterator[None]:
+    """Let the error of a message that somebody else signed say whom the command took for it."""
+    try:
+        yield
+    except SignerNotFoundError as error:
+        if sender is not None:
+            raise
+        failure = SignerNotFoundError(
+            f"{error}; without --from, that is yourself",
+            signer_id=error.signer_id,
+            hint="name who sent it: --from USER_ID",
+        )
+    else:
+        return
+    raise failure
 
 
 def _target(path: Path | None, *, encrypted_file: bool) -> Path | BinaryIO:

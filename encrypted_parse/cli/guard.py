@@ -14,6 +14,7 @@ from encrypted_parse.cli.objects import ModulesArgument, models_of
 from encrypted_parse.cli.terminal import write, write_json, write_table
 from encrypted_parse.errors import ConfigurationError
 from encrypted_parse.parse import ParseApp, ParseClient
+from encrypted_parse.settings import read_settings
 from encrypted_parse.tools import export_guard_schema, read_guard_report
 
 schema = typer.Typer(help="What the cloud code has to know about the models.", no_args_is_help=True)
@@ -89,6 +90,7 @@ def _split(item: str) -> tuple[str, str]:
 
 
 def _master_client(environ: Mapping[str, str]) -> ParseClient:
+    environ = read_settings(environ)
     wanted = ("PARSE_SERVER_URL", "PARSE_APPLICATION_ID", "PARSE_MASTER_KEY")
     missing = [name for name in wanted if not environ.get(name)]
     if missing:

@@ -17,7 +17,7 @@ from encrypted_parse.cli.session import (
     UserOption,
     YesOption,
     log_in,
-    read_secret,
+    read_private_key,
     require_consent,
     require_typed,
 )
@@ -33,7 +33,7 @@ KeyFdOption = Annotated[
         "--key-fd",
         metavar="N",
         min=0,
-        help="Take this private key (what `keygen` prints) from a file descriptor.",
+        help="Take this private key (PEM, DER, or base64 as of `keygen`) from a file descriptor.",
         show_default=False,
     ),
 ]
@@ -251,9 +251,7 @@ def fingerprint_of(card: Card) -> str:
 
 
 def _given_key(descriptor: int | None) -> PrivateKey | None:
-    if descriptor is None:
-        return None
-    return PrivateKey.from_base64(read_secret("Private key", "--key-fd", descriptor))
+    return None if descriptor is None else read_private_key("--key-fd", descriptor)
 
 
 def _write_private(path: Path, text: str) -> None:

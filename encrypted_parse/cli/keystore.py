@@ -17,6 +17,7 @@ from encrypted_parse.cli.session import (
 )
 from encrypted_parse.errors import ConfigurationError
 from encrypted_parse.keystore import FileKeystore, Passphrase, keystore_from_env
+from encrypted_parse.settings import read_settings
 
 keystore = typer.Typer(help="The private keys in files on this machine.", no_args_is_help=True)
 
@@ -71,10 +72,11 @@ def unprotect(yes: YesOption = False) -> None:
 
 
 def _files() -> FileKeystore:
-    application_id = os.environ.get("PARSE_APPLICATION_ID")
-    if not application_id:
+    settings = read_settings(os.environ)
+    application_id = settings.get("PARSE_APPLICATION_ID")
+    if application_id is None:
         raise ConfigurationError("the environment variable PARSE_APPLICATION_ID is not set")
-    found = keystore_from_env(os.environ, application_id, ask_passphrase=ask_passphrase)
+    found = keystore_from_env(settings, application_id, ask_passphrase=ask_passphrase)
     if not isinstance(found, FileKeystore):
         raise ConfigurationError("the environment names a keystore that is not made of files")
     return found

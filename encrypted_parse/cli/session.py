@@ -12,8 +12,11 @@ from encrypted_parse._translating import translating
 from encrypted_parse.cli import terminal
 from encrypted_parse.cli.network import network
 from encrypted_parse.client import EncryptedClient
+from encrypted_parse.crypto import PrivateKey
+from encrypted_parse.crypto.imports import import_private_key
 from encrypted_parse.discretion import hushed
 from encrypted_parse.errors import ConfigurationError
+from encrypted_parse.settings import read_settings
 from encrypted_parse.user_client import UserClient
 
 MAX_SECRET_BYTES = 4096
@@ -48,12 +51,15 @@ def log_in(user: str | None, password_fd: int | None) -> UserClient:
 
     Raises:
         ConfigurationError: Neither a user nor a session token is given.
-        ObjectNotFoundError: Wrong name or password.
+        WrongLoginError: Wrong name or password.
         UnexpectedUserIdError: The server answered with another user than is known here.
     """
+    settings = read_settings(os.environ)
     app = EncryptedClient.from_env(ask_passphrase=ask_passphrase, transport=network())
-    token = os.environ.get("PARSE_SESSION_TOKEN")
-    expected = os.environ.get("ENCRYPTED_PARSE_USER_ID") or None
+    token = settings.get("PARSE_SESSION_TOKEN")
+    expected = settings.get("ENCRYPTED_PARSE_USER_ID")
+    if user is not None and user == os.environ.get("ENCRYPTED_PARSE_USER"):
+        user = settings.get("ENCRYPTED_PARSE_USER")
     if user is not None:
         password = read_secret(f"Password of {user}", "--password-fd", password_fd)
         return app.log_in(user, password, expect_user_id=expected)
@@ -79,7 +85,7 @@ def ask_passphrase() -> str:
 def read_secret(prompt: str, option: str, descriptor: int | None, *, confirm: bool = False) -> str:
     """Return a secret from *descriptor* or from a hidden prompt; never from the command line.
 
-    A line feed at the end of what the descriptor gives is not part of it.
+    A line feed at the end of what the descriptor gives is not part of it, nor is a byte order mark.
 
     Raises:
         ConfigurationError: There is no terminal to ask on, or the descriptor gives nothing.
@@ -91,17 +97,24 @@ def read_secret(prompt: str, option: str, descriptor: int | None, *, confirm: bo
                 hint=f"give it with {option} N, from a file descriptor",
             )
         return hushed(terminal.ask(prompt, hidden=True, twice=confirm))
-    try:
-        secret = _read_all(descriptor)
-    except OSError as error:
-        raise ConfigurationError(f"{option} {descriptor}: {error.strerror}") from error
+    secret = _read_all(option, descriptor)
     with translating(
         UnicodeDecodeError, to=lambda: ConfigurationError(f"{option} {descriptor}: not UTF-8 text")
     ):
-        text = secret.decode("utf-8").removesuffix("\n").removesuffix("\r")
-    if not text or len(secret) > MAX_SECRET_BYTES:
-        raise ConfigurationError(f"{option} {descriptor}: nothing there, or too much")
+        text = secret.decode("utf-8").removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise ConfigurationError(f"{option} {descriptor}: nothing there")
     return hushed(text)
+
+
+def read_private_key(option: str, descriptor: int) -> PrivateKey:
+    """Return a private key from *descriptor*, in any form that `import_private_key` reads.
+
+    Raises:
+        ConfigurationError: The descriptor gives nothing.
+        KeyFormatError: It gives something else.
+    """
+    return import_private_key(_read_all(option, descriptor))
 
 
 def require_consent(question: str, *, yes: bool) -> None:
@@ -132,8 +145,16 @@ def require_typed(word: str, question: str, *, yes: bool) -> None:
         raise ConfigurationError("nothing was done")
 
 
-def _read_all(descriptor: int) -> bytes:
+def _read_all(option: str, descriptor: int) -> bytes:
     pieces = b""
-    while len(pieces) <= MAX_SECRET_BYTES and (piece := os.read(descriptor, MAX_SECRET_BYTES + 1)):
-        pieces += piece
+    try:
+        while len(pieces) <= MAX_SECRET_BYTES:
+            piece = os.read(descriptor, MAX_SECRET_BYTES + 1)
+            if not piece:
+                break
+            pieces += piece
+    except OSError as error:
+        raise ConfigurationError(f"{option} {descriptor}: {error.strerror}") from error
+    if not pieces or len(pieces) > MAX_SECRET_BYTES:
+        raise ConfigurationError(f"{option} {descriptor}: nothing there, or too much")
     return pieces

@@ -14,16 +14,27 @@ from typing import Annotated
 
 from encrypted_parse._translating import translating
 from encrypted_parse.crypto import der
-from encrypted_parse.crypto.keys import KeyType, PrivateKey, PublicKey
+from encrypted_parse.crypto.keys import SEED_BYTES, KeyType, PrivateKey, PublicKey
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import KeyFormatError
 
 _MAX_BYTES = 16 * 1024
 _PEM = re.compile(
-    rb"\s*-----BEGIN (?P<label>[A-Z ]+)-----\s"
+    rb"-----BEGIN (?P<label>[A-Z0-9 ]+)-----\s"
     rb"(?P<body>[A-Za-z0-9+/=\s]+)"
-    rb"-----END (?P=label)-----\s*"
+    rb"-----END (?P=label)-----"
 )
+_LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
+_UTF8_MARK, _UTF16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+_DER_START = b"\x30"  # of a SEQUENCE; base64 of one begins with M
+_PKCS8 = "pass PKCS#8, as E3Kit and `openssl genpkey` write it: DER, base64 or PEM"
+_HINTS = {
+    b"ENCRYPTED PRIVATE KEY": "it has a password, which `openssl pkey -in FILE` takes off",
+    b"OPENSSH PRIVATE KEY": "that is SSH's form: `openssl genpkey -algorithm ed25519` makes a key",
+    b"PUBLIC KEY": "that is the public half: the private key stays where it was made",
+    b"PRIVATE KEY": "that is the private key: keep it, and pass the public one",
+}
+_OTHERS = "encrypted and traditional private keys have to be converted first"
 
 
 @der.sequence
@@ -48,12 +59,18 @@ _SEED_PREFIX = b"\x04\x20"  # the OCTET STRING inside the OCTET STRING
 
 @front_door
 def import_private_key(encoded: bytes | str) -> PrivateKey:
-    """Read a private key: PKCS#8 as DER, as base64, or as PEM. Attributes are dropped.
+    r"""Read a private key: PKCS#8 as DER, as base64, or as PEM. Attributes are dropped.
+
+    The one reader of keys that people have: for the library, the command line and the variables
+    for containers. A text may be given as bytes, too; byte order mark, white space, broken lines
+    and PEM in one line with ``\n`` are read as meant.
 
     Raises:
         KeyFormatError: Anything else: encrypted keys, raw seeds, PKCS#8 version 1, other types.
     """
     data = _unarmor(encoded, b"PRIVATE KEY")
+    if len(data) == SEED_BYTES:
+        raise KeyFormatError("a raw seed does not say of which type its key is", hint=_PKCS8)
     try:
         return PrivateKey.from_bytes(data)
     except KeyFormatError:
@@ -64,6 +81,8 @@ def import_private_key(encoded: bytes | str) -> PrivateKey:
 def import_public_key(encoded: bytes | str) -> PublicKey:
     """Read a public key: SubjectPublicKeyInfo as DER, as base64, or as PEM.
 
+    Texts are read as by `import_private_key`.
+
     Raises:
         KeyFormatError: Anything else: other types, another encoding of the same key, a trailing
             byte, a point that nobody can encrypt to.
@@ -72,19 +91,39 @@ def import_public_key(encoded: bytes | str) -> PublicKey:
 
 
 def _unarmor(encoded: bytes | str, label: bytes) -> bytes:
-    with translating(ValueError, to=lambda: KeyFormatError("a key's text form is base64 or PEM")):
-        data = encoded.encode("ascii") if isinstance(encoded, str) else encoded
-        if len(data) > _MAX_BYTES:
-            raise ValueError("too long")
-        pem = _PEM.fullmatch(data)
-        if pem is not None:
-            if pem["label"] != label:
-                raise KeyFormatError(
-                    f"the PEM text holds no {label.decode().lower()}",
-                    hint="encrypted and traditional private keys have to be converted first",
-                )
-            return base64.b64decode(b"".join(pem["body"].split()), validate=True)
-        return base64.b64decode(data, validate=True) if isinstance(encoded, str) else data
+    with translating(ValueError, to=_no_text):
+        data = encoded.encode("utf-8") if isinstance(encoded, str) else encoded
+    if len(data) > _MAX_BYTES:
+        raise KeyFormatError("no key is so long", hint=_PKCS8)
+    if data[:2] in _UTF16_MARKS:
+        raise KeyFormatError("a key's text form is base64 or PEM", hint="save the file as UTF-8")
+    if not isinstance(encoded, str) and (data.startswith(_DER_START) or len(data) == SEED_BYTES):
+        return data
+    text = data.strip().removeprefix(_UTF8_MARK).strip()
+    found = _LABEL.search(text)
+    if found is not None:
+        text = _body(text.replace(rb"\n", b"\n").replace(rb"\r", b"").strip(), found[1], label)
+    with translating(ValueError, to=_no_text):
+        return base64.b64decode(b"".join(text.split()), validate=True)
+
+
+def _body(text: bytes, found: bytes, label: bytes) -> bytes:
+    """Return what stands between the lines of a PEM text, if it is a *label*."""
+    if found != label:
+        raise KeyFormatError(
+            f"the PEM text holds no {label.decode().lower()}", hint=_HINTS.get(found, _OTHERS)
+        )
+    pem = _PEM.fullmatch(text)
+    if pem is None:
+        raise KeyFormatError(
+            "the PEM text is broken, or not alone",
+            hint="pass the lines from BEGIN to END of one key, and nothing else",
+        )
+    return pem["body"]
+
+
+def _no_text() -> KeyFormatError:
+    return KeyFormatError("a key's text form is base64 or PEM", hint=_PKCS8)
 
 
 def _with_attributes(data: bytes) -> PrivateKey:

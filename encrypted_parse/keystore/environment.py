@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import NoReturn
 
-from encrypted_parse.crypto import PrivateKey
+from encrypted_parse.crypto.imports import import_private_key
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
     ConfigurationError,
@@ -13,31 +14,47 @@ from encrypted_parse.errors import (
     NotPicklableError,
 )
 from encrypted_parse.keystore.port import MAX_OLD_KEYS, StoredKey
+from encrypted_parse.settings import strip
+
+_PART = r"[0-9A-Za-z_.@-]{1,59}"  # of a user id: shorter than a key, and without its separators
+_USER_ID = re.compile(rf"{_PART}(?::{_PART})*", re.ASCII)
+_PEM = re.compile(
+    r"(?:(?<=[:,])\s*)?-----BEGIN [^-]*-----.*?-----END [^-]*-----(?:\s*(?=,))?", re.DOTALL
+)
+_HINT = "entries are separated by blanks or lines; keys by commas, the current one first"
 
 
 @front_door
 class EnvironmentKeystore:
     """Keeps what a variable says: ``USER:KEY`` for each user, with blanks or new lines between.
 
-    ``USER:KEY,OLD,OLDER`` adds keys that were replaced. Keys are what ``encrypted-parse keygen``
-    prints. They are read once, here; what this process starts inherits the variable, so that it
-    is better to delete it from `os.environ` afterwards.
+    ``USER:KEY,OLD,OLDER`` adds keys that were replaced. Keys are base64, as ``encrypted-parse
+    keygen`` prints them, or PEM: what `import_private_key` reads. They are read once, here; what
+    this process starts inherits the variable, so that it is better to delete it from `os.environ`
+    afterwards.
 
     Args:
         text: The variable's **secret** value.
 
     Raises:
-        ConfigurationError: It is something else. The message quotes user ids alone.
+        ConfigurationError: It is something else, or empty. The message quotes user ids alone.
     """
 
     def __init__(self, text: str) -> None:
         self._keys: dict[str, StoredKey] = {}
-        for number, entry in enumerate(text.split(), 1):
-            user_id, colon, keys = entry.rpartition(":")
-            if not colon or not user_id:
+        try:
+            entries = _PEM.sub(_as_base64, strip(text).replace("\\n", "\n")).split()
+        except KeyFormatError as error:
+            message, hint, entries = str(error), error.hint, None
+        if entries is None:
+            raise ConfigurationError(f"a PEM text of the private keys: {message}", hint=hint)
+        if not entries:
+            raise ConfigurationError("there is no private key", hint=_HINT)
+        for number, entry in enumerate(entries, 1):
+            user_id, _, keys = entry.rpartition(":")
+            if not _USER_ID.fullmatch(user_id):  # which may hold a key: it is not quoted
                 raise ConfigurationError(
-                    f"entry {number} of the private keys is not USER:KEY",
-                    hint="entries are separated by blanks; keys by commas, the current one first",
+                    f"entry {number} of the private keys is not USER:KEY", hint=_HINT
                 )
             if user_id in self._keys:
                 raise ConfigurationError(f"the private keys of {user_id!r} are given twice")
@@ -82,14 +99,17 @@ class EnvironmentKeystore:
         raise NotPicklableError("a keystore is not written into pickles")
 
 
+def _as_base64(pem: re.Match[str]) -> str:
+    """Return the key of a PEM text in the form that stands in one entry."""
+    return import_private_key(pem[0]).to_base64()
+
+
 def _parse(user_id: str, texts: list[str]) -> StoredKey:
     if len(texts) > MAX_OLD_KEYS + 1:
         raise ConfigurationError(f"more than {MAX_OLD_KEYS} old keys of {user_id!r}")
     try:
-        current, *old = (PrivateKey.from_base64(text) for text in texts)
-    except KeyFormatError:
-        raise ConfigurationError(
-            f"what is given as private key of {user_id!r} is none",
-            hint="`encrypted-parse keygen` prints one",
-        ) from None
-    return StoredKey(user_id, current, tuple(old))
+        current, *old = map(import_private_key, texts)
+        return StoredKey(user_id, current, tuple(old))
+    except KeyFormatError as error:
+        message, hint = str(error), error.hint
+    raise ConfigurationError(f"a private key of {user_id!r}: {message}", hint=hint)

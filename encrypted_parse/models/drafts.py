@@ -20,6 +20,7 @@ from encrypted_parse.errors import (
     MalformedResponseError,
 )
 from encrypted_parse.models.acl import ACL
+from encrypted_parse.models.arguments import require_instance
 from encrypted_parse.models.fields import Encryption, Field
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.rows import (
@@ -88,13 +89,14 @@ def draft(
     those whose value changed, whoever their readers are now.
 
     Raises:
+        ArgumentError: *instance* is no object of a model.
         InvalidValueError: A value, changed in place, cannot be stored.
         AuthorMismatchError: A field would have to be signed by somebody else.
         RecipientRuleError: A rule has no answer.
         FieldLockedError: A locked field would have to be encrypted again.
         MissingValueError: A new object lacks a value.
     """
-    state = instance._state  # noqa: SLF001 - our own
+    state = require_instance(instance)._state  # noqa: SLF001 - our own
     acl = acl_to_save(instance, user_id)
     acl_json = None if acl is None else acl.to_json()
     result = Draft(instance, {}, {}, dict(state.stored), dict(state.recipients))

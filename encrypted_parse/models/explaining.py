@@ -15,6 +15,7 @@ from encrypted_parse.errors import (
 )
 from encrypted_parse.models import rows
 from encrypted_parse.models.acl import PUBLIC
+from encrypted_parse.models.arguments import require_instance, require_list, saved_id
 from encrypted_parse.models.fields import Field
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.rules import acl_readers
@@ -76,7 +77,7 @@ class Explanation:
 def explain(instance: Model, sealer: Sealer) -> Explanation:
     """Tell who would be able to read what if *instance* were saved now. Changes nothing."""
     fields = []
-    for declared, encryption in rows.encrypted_fields(instance):
+    for declared, encryption in rows.encrypted_fields(require_instance(instance)):
         name = declared.name
         try:
             recipients = encryption.to.user_ids(
@@ -124,7 +125,8 @@ def who_can_read(
     instance: Model, parse: ParseClient, sealer: Sealer, candidates: Iterable[str]
 ) -> dict[str, Readers]:
     """Tell from the stored envelopes who can read them. See `UserClient.who_can_read`."""
-    row = parse.get(instance.parse_class, str(instance.object_id))
+    object_id, candidates = saved_id(instance), require_list(candidates, "user ids")
+    row = parse.get(instance.parse_class, object_id)
     [fresh] = rows.load_rows(type(instance), [row], sealer)
     acl = fresh._state.acl  # noqa: SLF001 - our own
     known = {sealer.user_id, *candidates}

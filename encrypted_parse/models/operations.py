@@ -11,6 +11,7 @@ from encrypted_parse.errors import (
     InvalidValueError,
     MalformedResponseError,
 )
+from encrypted_parse.models.arguments import require_instance, require_list, require_others
 from encrypted_parse.models.fields import Field
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.rows import accept_plain
@@ -21,7 +22,7 @@ _NUMBERS = (int, float)
 Operations = dict[str, dict[str, Any]]
 
 
-def increments(model: type[Model], amounts: Mapping[str, Any]) -> Operations:
+def increments(instance: Model, amounts: Mapping[str, Any]) -> Operations:
     """Return the operations that add *amounts* to numbers, by attribute.
 
     Raises:
@@ -34,10 +35,10 @@ def increments(model: type[Model], amounts: Mapping[str, Any]) -> Operations:
             raise InvalidValueError(f"{declared.where} is not a number that may be added to")
         return {"__op": "Increment", "amount": declared.check(amount)}
 
-    return _operations(model, amounts, increment)
+    return _operations(type(require_instance(instance)), amounts, increment)
 
 
-def list_changes(model: type[Model], operation: str, items: Mapping[str, Any]) -> Operations:
+def list_changes(instance: Model, operation: str, items: Mapping[str, Any]) -> Operations:
     """Return the operations ``Add``, ``AddUnique`` or ``Remove`` of *items*, by attribute.
 
     Raises:
@@ -49,16 +50,17 @@ def list_changes(model: type[Model], operation: str, items: Mapping[str, Any]) -
         item = declared.codec.item
         if item is None:
             raise InvalidValueError(f"{declared.where} is not a list")
+        listed = require_list(objects, "items")
         try:
             return {
                 "__op": operation,
-                "objects": [item.to_json(item.check(one)) for one in objects],
+                "objects": [item.to_json(item.check(one)) for one in listed],
             }
         except InvalidValueError as error:
             failure = InvalidValueError(f"{declared.where}: {error}", hint=error.hint)
         raise failure
 
-    return _operations(model, items, change)
+    return _operations(type(require_instance(instance)), items, change)
 
 
 def relation_change(
@@ -69,10 +71,13 @@ def relation_change(
     Raises:
         InvalidValueError: *name* is no relation, or others are not of its class or not saved.
     """
-    declared = type(instance).fields.get(name)
+    declared = type(require_instance(instance)).fields.get(name)
     if declared is None or declared.relation_to is None:
         raise InvalidValueError(f"{type(instance).__name__}.{name} is not a relation")
-    pointers = [other if isinstance(other, Pointer) else Pointer.to(other) for other in others]
+    pointers = [
+        other if isinstance(other, Pointer) else Pointer.to(other)
+        for other in require_others(others)
+    ]
     wrong = [pointer for pointer in pointers if pointer.class_name != declared.relation_to]
     if wrong or not pointers:
         raise InvalidValueError(f"{declared.where} relates to objects of {declared.relation_to}")

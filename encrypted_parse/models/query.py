@@ -14,6 +14,7 @@ from encrypted_parse.errors import (
     InvalidQueryError,
     ObjectNotFoundError,
 )
+from encrypted_parse.models.arguments import require_instance, require_list
 from encrypted_parse.models.conditions import (
     add_conditions,
     check_ordered,
@@ -25,6 +26,7 @@ from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import BatchReport
 from encrypted_parse.models.pages import BY_OBJECT_ID, PAGE_ROWS, Page, Rows, walk
 from encrypted_parse.models.showing import as_html
+from encrypted_parse.parse.names import check_object_id
 
 M = TypeVar("M", bound=Model)
 
@@ -109,7 +111,7 @@ class Query(Generic[M]):
             InvalidQueryError: *name* is no relation to this model.
             InvalidValueError: *instance* was never saved.
         """
-        declared = type(instance).fields.get(name)
+        declared = type(require_instance(instance)).fields.get(name)
         relation = None if declared is None else declared.relation_to
         if declared is None or relation != self._model.parse_class:
             raise InvalidQueryError(
@@ -200,7 +202,7 @@ class Query(Generic[M]):
         Raises:
             ObjectNotFoundError: There is none, or you may not read it.
         """
-        found = self.filter(object_id=object_id).first()
+        found = self.filter(object_id=check_object_id(object_id)).first()
         if found is None:
             raise ObjectNotFoundError(
                 f"no {self._model.parse_class} with that object id that you may read", code=101
@@ -212,7 +214,7 @@ class Query(Generic[M]):
 
         Any number of ids, a hundred a request.
         """
-        wanted = list(dict.fromkeys(object_ids))
+        wanted = [*dict.fromkeys(map(check_object_id, require_list(object_ids, "object ids")))]
         found: dict[str | None, M] = {}
         for start in range(0, len(wanted), PAGE_ROWS):
             chunk = wanted[start : start + PAGE_ROWS]

@@ -14,6 +14,7 @@ from attrs import define, field
 from encrypted_parse.discretion import as_value, front_door, hushed
 from encrypted_parse.errors import EncryptedParseError, MalformedResponseError
 from encrypted_parse.models import drafts, rows
+from encrypted_parse.models.arguments import require_model
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.sealer import Sealer
 from encrypted_parse.parse import BatchOperation, ParseClient
@@ -87,7 +88,7 @@ def reseal_objects(
         ParseServerError: A class cannot be queried.
     """
     report, place = ResealReport(), checkpoint or NoCheckpoint()
-    for model in models:
+    for model in list(map(require_model, models)):
         if not any(declared.encryption for declared in model.fields.values()):
             continue
         after, done = place.position(model.parse_class), 0

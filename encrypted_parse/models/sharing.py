@@ -23,6 +23,7 @@ from encrypted_parse.errors import (
     TransportError,
 )
 from encrypted_parse.models import drafts, rows
+from encrypted_parse.models.arguments import require_instance, require_list, saved_id
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import BatchReport
 from encrypted_parse.models.query import Query
@@ -154,11 +155,10 @@ class Sharing:
         It has to hold what *instance* shows: a server that puts another of the author's values in
         its place would have us hand that to somebody.
         """
-        if instance.object_id is None:
-            raise InvalidValueError("the object was never saved", hint="save it first")
+        object_id = saved_id(instance)
         if not drafts.draft(instance, self._sealer.user_id, keep=True).is_empty:
             raise InvalidValueError("the object has unsaved changes", hint="save it first")
-        row = self._parse.get(instance.parse_class, instance.object_id)
+        row = self._parse.get(instance.parse_class, object_id)
         [fresh] = rows.load_rows(type(instance), [row], self._sealer)
         shown, found = instance._state, fresh._state  # noqa: SLF001 - our own
         for declared, _ in rows.encrypted_fields(fresh):
@@ -200,7 +200,8 @@ def for_each(
         class_name = objects.parse_class
         after = place.position(class_name)
         objects = objects.filter(object_id__gt=after) if after else objects
-    for instance in objects:
+    for instance in require_list(objects, "objects"):
+        require_instance(instance)
         report.examined += 1
         try:
             action(instance)
@@ -217,9 +218,7 @@ def for_each(
 
 
 def _user_ids(users: Iterable[User]) -> frozenset[str]:
-    if isinstance(users, str):
-        raise InvalidValueError("name users in a list: [user_id]")
-    found = frozenset(user_id_of(user) for user in users)
+    found = frozenset(user_id_of(user) for user in require_list(users, "users"))
     if "" in found:
         raise InvalidValueError("name users by their ids, or by pointers to them")
     return found

@@ -15,6 +15,11 @@ from encrypted_parse.errors import (
     TransactionNotPossibleError,
 )
 from encrypted_parse.models import drafts, homes, operations, rows
+from encrypted_parse.models.arguments import (
+    require_instances,
+    require_model,
+    saved_id,
+)
 from encrypted_parse.models.creating import create, find_created
 from encrypted_parse.models.files import Files, own_parts
 from encrypted_parse.models.model import Model
@@ -88,6 +93,7 @@ class ObjectStore:
         planned: dict[int, drafts.Draft] = {}
         claims: dict[int, homes.Claims] = {}
         seen: dict[int, int] = {}
+        instances = require_instances(instances)
         for index, instance in enumerate(instances):
             if id(instance) in seen:
                 continue
@@ -220,12 +226,12 @@ class ObjectStore:
         Raises:
             ObjectNotFoundError: There is none, or you may not read it.
         """
-        row = self._parse.get(model.parse_class, object_id)
+        row = self._parse.get(require_model(model).parse_class, object_id)
         return rows.load_rows(model, [row], self._sealer)[0]
 
     def query(self, model: type[M]) -> Query[M]:
         """Return a query for all objects of *model*."""
-        return Query(model, self)
+        return Query(require_model(model), self)
 
     def delete(self, instance: Model) -> None:
         """Delete the object's row.
@@ -234,7 +240,8 @@ class ObjectStore:
             InvalidValueError: The object was never saved.
             ObjectNotFoundError: There is no such row, or you may not delete it.
         """
-        self._parse.delete(instance.parse_class, _saved_id(instance))
+        object_id = saved_id(instance)
+        self._parse.delete(instance.parse_class, object_id)
         self._discard(own_parts(instance, self._sealer.user_id))
 
     def delete_all(self, instances: Sequence[Model]) -> list[DeleteOutcome]:
@@ -248,9 +255,10 @@ class ObjectStore:
         """
         outcomes: dict[int, DeleteOutcome] = {}
         deletions: dict[int, BatchOperation] = {}
+        instances = require_instances(instances)
         for index, instance in enumerate(instances):
             try:
-                operation = BatchOperation.delete(instance.parse_class, _saved_id(instance))
+                operation = BatchOperation.delete(instance.parse_class, saved_id(instance))
             except InvalidValueError as error:
                 outcomes[index] = DeleteOutcome(instance, error)
             else:
@@ -269,7 +277,7 @@ class ObjectStore:
             InvalidValueError: The object was never saved.
             ObjectNotFoundError: There is no such row any more, or you may not read it.
         """
-        return self.get(type(instance), _saved_id(instance))
+        return self.get(type(instance), saved_id(instance))
 
     # --- atomic operations ------------------------------------------------------------------
 
@@ -284,7 +292,7 @@ class ObjectStore:
             InvalidValueError: A field holds no number, or the object was never saved.
             OutcomeUnknownError: The connection broke; it may or may not have happened.
         """
-        return self._operate(instance, operations.increments(type(instance), amounts))
+        return self._operate(instance, operations.increments(instance, amounts))
 
     def append(self, instance: M, *, unique: bool = False, **items: Iterable[Any]) -> M:
         """Add to the end of lists on the server: ``append(post, tags=["new"])``.
@@ -293,11 +301,11 @@ class ObjectStore:
         Raises as `increment`.
         """
         operation = "AddUnique" if unique else "Add"
-        return self._operate(instance, operations.list_changes(type(instance), operation, items))
+        return self._operate(instance, operations.list_changes(instance, operation, items))
 
     def remove(self, instance: M, **items: Iterable[Any]) -> M:
         """Take every occurrence of some items out of lists on the server. Raises as `increment`."""
-        return self._operate(instance, operations.list_changes(type(instance), "Remove", items))
+        return self._operate(instance, operations.list_changes(instance, "Remove", items))
 
     def relate(self, instance: Model, name: str, others: Sequence[Model | Pointer[Any]]) -> None:
         """Add saved objects, or pointers, to the relation *name*.
@@ -306,17 +314,17 @@ class ObjectStore:
             InvalidValueError: It is no relation, others are not of its class, or not saved.
         """
         body = operations.relation_change(instance, "AddRelation", name, others)
-        self._parse.update(instance.parse_class, _saved_id(instance), body)
+        self._parse.update(instance.parse_class, saved_id(instance), body)
 
     def unrelate(self, instance: Model, name: str, others: Sequence[Model | Pointer[Any]]) -> None:
         """Take objects out of the relation *name*. Raises as `relate`."""
         body = operations.relation_change(instance, "RemoveRelation", name, others)
-        self._parse.update(instance.parse_class, _saved_id(instance), body)
+        self._parse.update(instance.parse_class, saved_id(instance), body)
 
     def _operate(self, instance: M, changes: operations.Operations) -> M:
         columns = type(instance).fields
         body = {columns[name].column: change for name, change in changes.items()}
-        answer = self._parse.update(instance.parse_class, _saved_id(instance), body)
+        answer = self._parse.update(instance.parse_class, saved_id(instance), body)
         operations.take_over(instance, changes, answer)
         return instance
 
@@ -386,9 +394,3 @@ def _operation(instance: Model, body: Mapping[str, Any]) -> BatchOperation:
     if instance.object_id is None:
         return BatchOperation.create(instance.parse_class, body)
     return BatchOperation.update(instance.parse_class, instance.object_id, body)
-
-
-def _saved_id(instance: Model) -> str:
-    if instance.object_id is None:
-        raise InvalidValueError("the object was never saved", hint="save it first")
-    return instance.object_id

@@ -1,6 +1,7 @@
 """Parse Server's answers: from the four shapes of its errors to the error tree.
 
 Decisions rest on status and code alone: newer servers replace every text by "Permission denied".
+Hints look at more: see `hints`.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from encrypted_parse.errors import (
     SessionExpiredError,
     UsernameTakenError,
 )
+from encrypted_parse.parse.hints import Asked, hint_for
 from encrypted_parse.transport import Endpoint, HttpResponse, refusal_in_front
 
+NOTHING = Asked()
 MAX_MESSAGE_CHARACTERS = 300  # the server's text is not ours to trust, nor to print whole
-_FIRST_FAILURE = 400
+FIRST_FAILURE = 400
 _FORBIDDEN = 403
 _TOO_LARGE = 413
 _TOO_MANY = 429
@@ -42,11 +45,14 @@ _BY_CODE: dict[int, tuple[type[ParseServerError], str | None]] = {
     100: (ServerFailedError, None),
     101: (ObjectNotFoundError, "it is missing, or an ACL or class permission hides it from you"),
     102: (InvalidQueryError, None),
-    107: (InvalidQueryError, None),
+    107: (
+        InvalidQueryError,
+        "the server's `publicServerURL` has to be the address that you use, with the same path",
+    ),
     111: (IncorrectTypeError, "the first write fixed the column's type; see the dashboard"),
     119: (PermissionDeniedError, "the class-level permissions forbid it"),
     137: (DuplicateValueError, None),
-    141: (FunctionFailedError, "is the cloud code deployed?"),
+    141: (FunctionFailedError, "is the cloud code deployed, in its present version?"),
     142: (FunctionFailedError, None),
     155: (RateLimitedError, "wait, then try again"),
     159: (
@@ -87,19 +93,19 @@ def read_answer(response: HttpResponse) -> Any:  # noqa: ANN401 - any JSON
         ParseServerError: The server refused or failed; the class says how.
         MalformedResponseError: The answer is not Parse Server's.
     """
-    if response.status < _FIRST_FAILURE:
+    if response.status < FIRST_FAILURE:
         return response.json()
     raise read_failure(response)
 
 
-def read_failure(response: HttpResponse) -> ParseServerError:
-    """Return the error that an unsuccessful answer is.
+def read_failure(response: HttpResponse, asked: Asked = NOTHING) -> ParseServerError:
+    """Return the error that an unsuccessful answer to what was *asked* is.
 
     Raises:
         MalformedResponseError: The answer is not Parse Server's.
     """
     try:
-        return error_from(response.json(), response.status, response.endpoint)
+        return error_from(response.json(), response.status, asked, response.endpoint)
     except MalformedResponseError as error:
         if response.status >= _SERVER_FAILURE:
             return ServerFailedError(str(error), status=response.status, hint=_FAILED_HINT)
@@ -133,6 +139,7 @@ def expect_object(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
 def error_from(
     body: Any,  # noqa: ANN401 - any JSON
     status: int | None,
+    asked: Asked = NOTHING,
     endpoint: Endpoint | None = None,
 ) -> ParseServerError:
     """Return the error that the JSON *body* of a failure describes.
@@ -158,6 +165,7 @@ def error_from(
         error_class, hint = ParseServerError, None
     shown = _clean(text) if isinstance(text, str) else "no reason given"
     where = "" if code is not None or endpoint is None else f": {endpoint}"
+    hint = hint_for(code, status, text if isinstance(text, str) else None, hint, asked)
     message = f"{shown} ({_numbers(code, status)}){where}"
     return error_class(message, code=code, status=status, hint=hint)
 

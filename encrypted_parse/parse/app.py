@@ -55,10 +55,8 @@ class ParseApp:
             ("key", self.rest_api_key),
             ("master key", self.master_key),
         ):
-            if value is not None and not (value and is_header_value(value)):
-                raise ConfigurationError(
-                    f"the {name} is empty, begins or ends with a space, or is not printable ASCII"
-                )
+            if value is not None:
+                check_key(name, value)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -74,6 +72,21 @@ class ParseApp:
     def path(self) -> str:
         """The path of `server_url`, which sub-requests of a batch begin with."""
         return urllib.parse.urlsplit(self.server_url).path
+
+
+@front_door
+def check_key(what: str, value: str) -> str:
+    """Return *value* if a header can hold it.
+
+    Raises:
+        ConfigurationError: It cannot. It is not shown.
+    """
+    if not (value and is_header_value(value)):
+        raise ConfigurationError(
+            f"the {what} is empty, begins or ends with a space, or is not printable ASCII",
+            hint="copy it anew from the dashboard",
+        )
+    return value
 
 
 @front_door

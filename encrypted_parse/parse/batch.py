@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -10,6 +10,7 @@ from attrs import field, frozen
 from encrypted_parse.discretion import as_value, front_door
 from encrypted_parse.errors import EncryptedParseError, MalformedResponseError
 from encrypted_parse.parse.answers import error_from
+from encrypted_parse.parse.hints import Asked
 from encrypted_parse.parse.names import check_class_name, quote_object_id
 
 BATCH_OPERATIONS = 50  # Parse.com's number, safe everywhere
@@ -87,20 +88,26 @@ def chunks(operations: Iterable[BatchOperation]) -> Iterator[list[BatchOperation
         yield chunk
 
 
-def read_results(answer: Any, count: int) -> list[BatchResult]:  # noqa: ANN401 - any JSON
-    """Read the answer to a batch of *count* operations.
+def read_results(
+    answer: Any,  # noqa: ANN401 - any JSON
+    operations: Sequence[BatchOperation],
+) -> list[BatchResult]:
+    """Read the answer to a batch of *operations*.
 
     Raises:
         MalformedResponseError: Not one result per operation.
     """
-    if not isinstance(answer, list) or len(answer) != count:
+    if not isinstance(answer, list) or len(answer) != len(operations):
         raise MalformedResponseError("the answer to a batch has not one result per operation")
-    return [_read_result(item) for item in answer]
+    return [
+        _read_result(item, Asked(tuple(operation.body or ())))
+        for item, operation in zip(answer, operations, strict=True)
+    ]
 
 
-def _read_result(item: Any) -> BatchResult:  # noqa: ANN401 - any JSON
+def _read_result(item: Any, asked: Asked) -> BatchResult:  # noqa: ANN401 - any JSON
     if isinstance(item, dict) and isinstance(item.get("success"), dict):
         return BatchResult(item["success"], None)
     if isinstance(item, dict) and isinstance(item.get("error"), dict):
-        return BatchResult(None, error_from(item["error"], None))
+        return BatchResult(None, error_from(item["error"], None, asked))
     raise MalformedResponseError("a result of a batch is neither success nor error")

@@ -12,12 +12,14 @@ from typing import Any
 
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import (
+    ArgumentError,
     ConnectionFailedError,
     EncryptedParseError,
     InvalidValueError,
     ObjectNotFoundError,
     OutcomeUnknownError,
     ResponseTooLargeError,
+    WrongLoginError,
 )
 from encrypted_parse.parse.answers import expect_object, read_answer, read_failure, read_object
 from encrypted_parse.parse.app import UserSession
@@ -54,6 +56,7 @@ class ParseClient(RestClient):
             UsernameTakenError: The name is in use.
             OutcomeUnknownError: The connection broke; try to log in.
         """
+        _require_texts(username=username, password=password)
         body = {**fields, "username": username, "password": password}
         answer = read_object(self._send("POST", "users", body))
         return self._session({"username": username, **answer})
@@ -63,15 +66,17 @@ class ParseClient(RestClient):
 
         Raises:
             InvalidValueError: Name or password holds a lone surrogate, which has no UTF-8.
-            ObjectNotFoundError: Wrong name or password; Parse does not say which.
+            WrongLoginError: Wrong name or password; Parse does not say which.
         """
+        _require_texts(username=username, password=password)
         body = {"username": username, "password": password}
         try:
             return self._session(read_object(self._send("POST", "login", body, repeat=Repeat.SAFE)))
         except ObjectNotFoundError as error:
-            raise ObjectNotFoundError(
-                "wrong user name or password", code=error.code, status=error.status
-            ) from None
+            refusal = error
+        raise WrongLoginError(
+            f"wrong user name or password: {refusal}", code=refusal.code, status=refusal.status
+        )
 
     def become(self, session_token: str) -> UserSession:
         """Return the session of a token that exists already.
@@ -80,6 +85,7 @@ class ParseClient(RestClient):
             InvalidValueError: No header can hold the token.
             SessionExpiredError: The token is not valid any more.
         """
+        _require_texts(session_token=session_token)
         answer = read_object(self.with_session(session_token)._read("users/me"))  # noqa: SLF001 - our own
         return self._session({**answer, "sessionToken": session_token})
 
@@ -200,7 +206,7 @@ class ParseClient(RestClient):
                 results.extend([BatchResult(None, unsent)] * len(chunk))
                 continue
             try:
-                results.extend(read_results(self._send_batch(chunk), len(chunk)))
+                results.extend(read_results(self._send_batch(chunk), chunk))
             except EncryptedParseError as error:
                 results.extend([BatchResult(None, error)] * len(chunk))
                 unsent = ConnectionFailedError("not sent: an earlier request of the batch failed")
@@ -219,7 +225,7 @@ class ParseClient(RestClient):
         """
         if len(operations) > BATCH_OPERATIONS:
             raise InvalidValueError(f"a transaction holds at most {BATCH_OPERATIONS} objects")
-        results = read_results(self._send_batch(operations, transaction=True), len(operations))
+        results = read_results(self._send_batch(operations, transaction=True), operations)
         for result in results:
             if result.error is not None:
                 raise result.error
@@ -313,6 +319,17 @@ class ParseClient(RestClient):
         """
         path = f"functions/{quote_object_id(name)}"
         return read_object(self._send("POST", path, dict(params or {}))).get("result")
+
+
+def _require_texts(**given: Any) -> None:  # noqa: ANN401 - whatever the annotations say
+    """Refuse what is no text, without showing it."""
+    for name, value in given.items():
+        if not isinstance(value, str):
+            kind = "None" if value is None else f"a {type(value).__name__}"
+            raise ArgumentError(
+                f"{name} is a string, not {kind}",
+                hint="does it come from a variable that is not set?" if value is None else None,
+            )
 
 
 def _object_path(class_name: str, object_id: str) -> str:

@@ -14,8 +14,15 @@ from encrypted_parse.errors import (
     NotPicklableError,
     OutcomeUnknownError,
 )
-from encrypted_parse.parse.answers import is_of_gateway, read_answer, read_object
+from encrypted_parse.parse.answers import (
+    FIRST_FAILURE,
+    is_of_gateway,
+    read_answer,
+    read_failure,
+    read_object,
+)
 from encrypted_parse.parse.app import ParseApp
+from encrypted_parse.parse.hints import Asked
 from encrypted_parse.parse.names import check_class_name
 from encrypted_parse.parse.types import made_whole
 from encrypted_parse.transport import (
@@ -88,6 +95,7 @@ class RestClient:
 
         Raises:
             OutcomeUnknownError: The gateway gave up on a write that may have arrived.
+            ParseServerError: The server refused or failed.
         """
         response = exchange(self._transport, request)
         if request.repeat is Repeat.NEVER and is_of_gateway(response):
@@ -96,7 +104,17 @@ class RestClient:
                 f"have happened: {request.endpoint}",
                 hint="fetch the object before you try again",
             )
+        if response.status >= FIRST_FAILURE:
+            raise read_failure(response, self._asked(request))
         return response
+
+    def _asked(self, request: HttpRequest) -> Asked:
+        """Return what hints for the failure of *request* rest on."""
+        columns: Any = ()
+        if request.body is not None and f"{self.app.server_url}/classes/" in request.url:
+            columns = _decode(request.body)
+        known = columns if isinstance(columns, dict) else ()
+        return Asked(tuple(known), as_master=self.app.master_key is not None)
 
     def _query(self, class_name: str, query: Mapping[str, Any]) -> dict[str, Any]:
         encoded = {
@@ -182,7 +200,7 @@ def encode(body: Any) -> bytes:  # noqa: ANN401 - any JSON
     )
 
 
-def _decode(value: str) -> Any:  # noqa: ANN401 - any JSON
+def _decode(value: str | bytes) -> Any:  # noqa: ANN401 - any JSON
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
