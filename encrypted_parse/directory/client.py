@@ -45,7 +45,7 @@ class DirectoryClient:
         tokens: TokenProvider,
         *,
         service_key: PublicKey | None,
-        allow_insecure_http: bool = False,
+        allow_insecure_http: bool | Collection[str] = False,
     ) -> None:
         self._service = ServiceClient(
             url, transport, tokens, allow_insecure_http=allow_insecure_http

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
 from encrypted_parse._version import __version__
@@ -45,7 +45,7 @@ class ServiceClient:
         transport: Transport,
         tokens: TokenProvider,
         *,
-        allow_insecure_http: bool = False,
+        allow_insecure_http: bool | Collection[str] = False,
     ) -> None:
         self._url = check_url(url, allow_insecure_http=allow_insecure_http, whose="directory")
         self._transport = transport

@@ -25,7 +25,7 @@ class ParseApp:
         master_key: Opens everything, past ACLs; for an operator's tools alone, never for users.
         server_deduplicates: The server has `idempotencyOptions` for classes and functions, so
             a create may be repeated under its request id.
-        allow_insecure_http: Allow ``http://`` to other machines.
+        allow_insecure_http: Allow ``http://`` to other machines: to any, or to hosts by name.
 
     Raises:
         ConfigurationError: An address or key cannot be right.
@@ -36,7 +36,7 @@ class ParseApp:
     rest_api_key: str | None = field(default=None, repr=False)
     master_key: str | None = field(default=None, repr=False, kw_only=True)
     server_deduplicates: bool = field(default=False, kw_only=True)
-    allow_insecure_http: bool = field(default=False, kw_only=True)
+    allow_insecure_http: bool | frozenset[str] = field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(

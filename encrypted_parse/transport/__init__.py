@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from encrypted_parse.transport.addresses import check_url
+from encrypted_parse.transport.addresses import check_url, insecure_hosts
 from encrypted_parse.transport.fake import FakeTransport
 from encrypted_parse.transport.network import RequestsTransport
 from encrypted_parse.transport.port import (
@@ -23,5 +23,6 @@ __all__ = [
     "RetryingTransport",
     "Transport",
     "check_url",
+    "insecure_hosts",
     "is_header_value",
 ]
