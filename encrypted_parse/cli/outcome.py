@@ -30,6 +30,7 @@ from encrypted_parse.errors import (
 )
 
 _AWAY = (TransportError, ServerFailedError, RateLimitedError)
+_FAILING, _TOO_MANY = 500, 429  # of HTTP
 _REFUSALS = (
     ParseServerError,
     DirectoryRefusedError,
@@ -68,11 +69,14 @@ class Status(IntEnum):
 
 
 def status_of(error: EncryptedParseError) -> Status:
-    """Return the exit status for *error*; a failed deployment has that of its cause."""
+    """Return the exit status for *error*: of a failed deployment, that of what it failed by."""
     if isinstance(error, _AWAY):
         return Status.NETWORK
     if isinstance(error, _REFUSALS):
         return Status.REFUSED
+    if isinstance(error, DeployError) and error.status is not None:
+        away = error.status >= _FAILING or error.status == _TOO_MANY
+        return Status.NETWORK if away else Status.REFUSED
     if isinstance(error, DeployError) and isinstance(error.__cause__, EncryptedParseError):
         return status_of(error.__cause__)
     return Status.FAILED

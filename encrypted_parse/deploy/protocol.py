@@ -152,6 +152,7 @@ def _answer(response: HttpResponse) -> Any:  # noqa: ANN401 - any JSON
     if response.status in _REFUSED_KEYS:
         raise DeployError(
             f"the application id or the master key is refused (HTTP {response.status})",
+            status=response.status,
             hint="both are in the dashboard: App Settings > Security & Keys",
         )
     try:
@@ -159,7 +160,10 @@ def _answer(response: HttpResponse) -> Any:  # noqa: ANN401 - any JSON
     except (MalformedResponseError, AttributeError):
         said = None
     text = said[:_MAX_MESSAGE_CHARACTERS] if isinstance(said, str) and said.isprintable() else ""
-    raise DeployError(f"the deploy service refused (HTTP {response.status}) {text}".rstrip())
+    raise DeployError(
+        f"the deploy service refused (HTTP {response.status}) {text}".rstrip(),
+        status=response.status,
+    )
 
 
 def _contents(response: HttpResponse) -> Iterator[bytes]:

@@ -135,7 +135,6 @@ STATUSES = {
     "KeystoreLockedError": Status.FAILED,
     "NotRegisteredError": Status.FAILED,
     "TamperedEnvelopeError": Status.FAILED,
-    "DeployError": Status.FAILED,
 }
 
 
@@ -158,6 +157,8 @@ def test_a_failed_deployment_has_the_status_of_its_cause() -> None:
         wrapped = DeployError("v1 still runs")
         wrapped.__cause__ = error_of(name)
         assert status_of(wrapped) is STATUSES[name]
+    for number, status in ((403, Status.REFUSED), (503, Status.NETWORK), (429, Status.NETWORK)):
+        assert status_of(DeployError("refused", status=number)) is status
 
 
 def test_the_statuses_are_documented() -> None:
