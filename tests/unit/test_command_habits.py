@@ -225,14 +225,13 @@ def test_json_behind_two_dashes_is_an_argument() -> None:
 LINES = (["--help"], ["whoami", "--help"], ["nothing"], ["version"], ["keygen"], ["inspect", "ü€𝄞"])
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "utf-16", "ascii:strict"])
+@pytest.mark.parametrize("encoding", ["ascii", "ascii:strict", "cp437", "utf-16"])
 @pytest.mark.parametrize("line", LINES, ids=" ".join)
 def test_any_encoding(line: list[str], encoding: str) -> None:
     """What an encoding cannot say is replaced; nothing fails because of it."""
-    usual = run(*line)
     done = run(*line, PYTHONIOENCODING=encoding)
     assert_no_traceback(done)
-    assert done.returncode == usual.returncode
+    assert done.returncode == {"nothing": Status.USAGE, "inspect": Status.FAILED}.get(line[0], 0)
 
 
 @pytest.mark.parametrize("locale", [{"LC_ALL": "C"}, {"LANG": "C", "PYTHONCOERCECLOCALE": "0"}])
