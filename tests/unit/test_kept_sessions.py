@@ -136,7 +136,7 @@ def test_another_user_in_the_answer_is_refused(terminal: Terminal) -> None:
         if not request.url.endswith("users/me"):
             return None
         answer = {"objectId": "mallory000", "username": "alice"}
-        return HttpResponse(200, json.dumps(answer).encode())
+        return HttpResponse(200, {}, json.dumps(answer).encode())
 
     terminal.app.before = lie
     assert terminal.run("whoami") == Status.REFUSED
