@@ -69,6 +69,9 @@ def _run(app: Any) -> int:  # noqa: ANN401 - typer's, which needs the extra
     """Return the status of the command that the arguments name.
 
     Told by us, not by typer: its boxes show arguments as they are, escape sequences included.
+
+    Raises:
+        KeyboardInterrupt: As typer has caught it.
     """
     from typer import Abort  # noqa: PLC0415 - needs the extra
 
@@ -76,7 +79,7 @@ def _run(app: Any) -> int:  # noqa: ANN401 - typer's, which needs the extra
         status = app(standalone_mode=False, prog_name=NAME)
     except Abort as error:  # Ctrl-C at a prompt, or "no"
         if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
-            return fail(Status.INTERRUPTED, "Interrupted", "interrupted")
+            raise KeyboardInterrupt from None
         return fail(Status.FAILED, "Aborted", "aborted")
     except SystemExit as end:  # typer's, where a pipe broke
         if isinstance(end.__context__, BrokenPipeError):
@@ -87,7 +90,7 @@ def _run(app: Any) -> int:  # noqa: ANN401 - typer's, which needs the extra
             raise
         return _misread(error)
     if status == Status.INTERRUPTED:
-        return fail(Status.INTERRUPTED, "Interrupted", "interrupted")
+        raise KeyboardInterrupt
     return status if isinstance(status, int) else Status.DONE
 
 
