@@ -38,6 +38,7 @@ from encrypted_parse.transport import (
     RetryingTransport,
     Transport,
     check_url,
+    insecure_hosts,
 )
 from encrypted_parse.trust import (
     Logins,
@@ -73,8 +74,9 @@ class EncryptedClient:
         trust_policy: What is done about users whose key changed: see `TrustPolicy`.
         server_deduplicates: The server has `idempotencyOptions` for ``classes/.*``, so that a
             create whose answer was lost may be repeated.
-        allow_insecure_http: Allow ``http://`` to other machines, for both addresses. Never in
-            production: it gives session tokens and directory tokens to the network.
+        allow_insecure_http: Allow ``http://`` to other machines, for both addresses: to any, or
+            to hosts by name. Never over a network that others use: it gives session tokens and
+            directory tokens to it.
         setting_names: What errors call the parameters *server_url* and *directory_url*: by
             `from_env`, the variables.
 
@@ -95,7 +97,7 @@ class EncryptedClient:
         trust_policy: TrustPolicy = TrustPolicy.TOFU,
         transport: Transport | None = None,
         server_deduplicates: bool = False,
-        allow_insecure_http: bool = False,
+        allow_insecure_http: bool | frozenset[str] = False,
         setting_names: Mapping[str, str] | None = None,
     ) -> None:
         names = setting_names or {}
@@ -160,6 +162,9 @@ class EncryptedClient:
         ``ENCRYPTED_PARSE_TRUST`` (a file for remembered keys), ``ENCRYPTED_PARSE_TRUST_POLICY``
         (tofu, strict or log).
 
+        ``ENCRYPTED_PARSE_INSECURE_HOSTS`` (hosts that ``http://`` is allowed to, as inside a
+        network of containers: ``parse``, or ``parse,companion``).
+
         White space and byte order marks around a value are not part of it; what cannot be meant
         is refused by the variable's name. docs/settings.md has the table.
 
@@ -203,6 +208,8 @@ class EncryptedClient:
             settings["trust_policy"] = _policy(
                 variables.get("ENCRYPTED_PARSE_TRUST_POLICY", "tofu")
             )
+        if "allow_insecure_http" not in settings:
+            settings["allow_insecure_http"] = insecure_hosts(variables)
         return cls(**settings)
 
     def sign_up(self, username: str, password: str, **fields: Any) -> UserClient:  # noqa: ANN401 - any columns
@@ -288,6 +295,11 @@ class EncryptedClient:
     def parse(self) -> ParseClient:
         """A plain client without a session."""
         return self._parse
+
+    @property
+    def keystore(self) -> Keystore:
+        """Where private keys rest."""
+        return self._keystore
 
     @property
     def _logins(self) -> Logins:

@@ -750,7 +750,15 @@ class UnexpectedPlaintextError(ModelError):
 
 
 class DeployError(EncryptedParseError):
-    """Cloud code could not be deployed. The message says which release runs."""
+    """Cloud code could not be deployed. The message says which release runs.
+
+    Attributes:
+        status: The HTTP status with which the service refused, or None if it did not.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
 
 
 class DeployConflictError(DeployError):

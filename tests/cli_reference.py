@@ -6,8 +6,6 @@ compares.
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +13,11 @@ from typing import Any
 import typer.main
 
 from encrypted_parse.cli.commands import app
+from encrypted_parse.cli.entry import NAME
+from encrypted_parse.cli.help import argument_name, option_names, paragraphs, usage
 
 DOCS = Path(__file__).parents[1] / "docs" / "cli.md"
 MARKER = "<!-- What follows is made by `python tests/cli_reference.py`. -->\n"
-NAME = "encrypted-parse"
 
 
 def commands(command: Any = None, path: str = NAME) -> Iterator[tuple[str, Any]]:
@@ -45,23 +44,17 @@ def reference() -> str:
 def _section(path: str, command: Any) -> str:
     arguments = [param for param in command.params if param.param_type_name == "argument"]
     options = [param for param in command.params if param.param_type_name == "option"]
-    usage = " ".join([path, *(["[OPTIONS]"] if options else []), *map(_argument, arguments)])
-    lines = [f"### `{usage}`", "", _text(command.help or "")]
+    lines = [f"### `{usage(command, path)}`", "", _text(command.help or "")]
     if arguments or options:
         lines += ["", "| | |", "|---|---|"]
-        lines += [f"| `{_argument(param)}` | {_cell(param)} |" for param in arguments]
+        lines += [f"| `{argument_name(param)}` | {_cell(param)} |" for param in arguments]
         lines += [f"| {_names(param)} | {_cell(param)} |" for param in options]
     return "\n".join(lines) + "\n"
 
 
-def _argument(param: Any) -> str:
-    return str(param.metavar or param.name.upper())
-
-
 def _names(param: Any) -> str:
-    names = [f"`{name}`" for name in (*param.opts, *param.secondary_opts)]
-    metavar = "" if param.is_flag else f" *{param.metavar or param.type.name}*"
-    return ", ".join(names) + metavar
+    names, value = option_names(param)
+    return ", ".join(f"`{name}`" for name in names) + (f" *{value}*" if value else "")
 
 
 def _cell(param: Any) -> str:
@@ -72,12 +65,9 @@ def _cell(param: Any) -> str:
 
 
 def _text(text: str) -> str:
-    paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(text))
-    shown = []
-    for paragraph in paragraphs:
-        one = " ".join(paragraph.split())
-        shown.append(f"```sh\n{one}\n```" if one.startswith(f"{NAME} ") else one)
-    return "\n\n".join(shown)
+    return "\n\n".join(
+        f"```sh\n{one}\n```" if example else one for one, example in paragraphs(text)
+    )
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 import attrs
 import typer
 
+from encrypted_parse.cli.help import Commands
 from encrypted_parse.cli.network import network, networked
 from encrypted_parse.cli.objects import models_of
 from encrypted_parse.cli.output import say
@@ -26,22 +27,23 @@ from encrypted_parse.deploy import (
     Plan,
     Record,
     examine,
+    find_rollback,
     plan,
     read_folder,
-    release_before,
     repair,
+    require_deployable,
     roll_back,
     write_companion,
 )
 from encrypted_parse.deploy import deploy as deploy_folder
-from encrypted_parse.errors import ConfigurationError, DeployError
+from encrypted_parse.errors import ConfigurationError
 from encrypted_parse.parse import ParseApp, ParseClient
 from encrypted_parse.settings import read_settings
 from encrypted_parse.tools import export_guard_schema
+from encrypted_parse.transport import insecure_hosts
 
-cloud = typer.Typer(
-    help="Cloud code: write, compare, deploy, examine. Speaks Back4App's deploy protocol.",
-    no_args_is_help=True,
+cloud = Commands(
+    help="Cloud code: write, compare, deploy, examine. Speaks Back4App's deploy protocol."
 )
 
 _DEPLOY_SECONDS = 300.0  # a release may wait for npm
@@ -98,7 +100,8 @@ def init(
     """Write the companion's cloud code into DIR/cloud, or bring it up to date.
 
     Files of yours stay as they are: where main.js, app.js or package.json differ from ours, the
-    lines to add are printed. Run it again after an update of encrypted-parse.
+    lines to add are printed. Where package.json has "type": "module", they are those of an ES
+    module. Run it again after an update of encrypted-parse.
 
     encrypted-parse cloud init my-app --models app.models
     """
@@ -116,20 +119,8 @@ def init(
             write(f"{text}: {path}")
     if not (done.written or done.removed):
         write("everything is there already")
-    lines = {path: _OWN_FILES[path] for path in done.yours if path in _OWN_FILES}
-    for path, own in lines.items():
-        say("", f"add to {path}:", "", *own.splitlines())
-
-
-_OWN_FILES = {
-    "cloud/main.js": """const companion = require('./lib/index.js');
-companion.installCloudFunctions(Parse, companion.loadSettings(process.env));
-Parse.Cloud.beforeSave('_User', companion.createEncodableCheck(Parse));
-companion.installGuard(Parse, require('./encrypted-fields.json'));""",
-    "cloud/app.js": """const companion = require('./lib/index.js');
-app.use('/virgil', companion.virgilHandler(Parse, companion.loadSettings(process.env)));""",
-    "cloud/package.json": '"dependencies": { "@noble/curves": "1.9.7" }',
-}
+    for path, lines in done.to_add.items():
+        say("", f"add to {path}:", "", *lines)
 
 
 @cloud.command("diff")
@@ -144,6 +135,8 @@ def diff(
 
     Takes PARSE_APPLICATION_ID and PARSE_MASTER_KEY from the environment, or asks for them.
     Files are compared by checksum. Exit status 1 if there is a difference.
+
+    encrypted-parse cloud diff my-app --text
     """
     key = _master_key()
     server, files = _server(key), _files(folder, key)
@@ -171,9 +164,12 @@ def deploy(
 
     Uploads what differs, then switches in one step. Files on the server that this folder does
     not know are kept; files that somebody changed there stop it. --replace overrules both. If
-    the connection breaks, it says which release runs.
+    the connection breaks, it says which release runs. --dry-run ends as this would, as far as
+    looking tells.
 
     Takes PARSE_APPLICATION_ID and PARSE_MASTER_KEY from the environment, or asks for them.
+
+    encrypted-parse cloud deploy my-app --dry-run
     """
     key = _master_key()
     server, files = _server(key), _files(folder, key)
@@ -182,11 +178,12 @@ def deploy(
     _show_plan(planned, replace=replace)
     if planned.is_empty(replace=replace):
         return
+    require_deployable(planned, replace=replace)
     if dry_run:
+        write(f"would upload {len(planned.to_upload())} files, and run them")
         say("nothing was deployed: --dry-run")
         return
-    if not planned.edited or replace:
-        require_consent(f"Deploy to {server.application_id}", yes=yes)
+    require_consent(f"Deploy to {server.application_id}", yes=yes)
     with progress_bar("uploading") as advance:
         done = deploy_folder(
             server,
@@ -216,24 +213,27 @@ def rollback(
     """Make an earlier release run again.
 
     Only the files change: environment variables and data stay as they are.
+
+    encrypted-parse cloud rollback v7
     """
     server = _server(_master_key())
-    running = server.current().name or "none"
-    wanted = release_before(server) if name is None else name
+    found = find_rollback(server, name)
+    running = found.running or "none"
     if dry_run:
-        if wanted not in [one.name for one in server.history()]:
-            raise DeployError(f"there is no release {wanted}")
-        write(f"{running} runs; would go back to {wanted}")
+        write(f"{running} runs; would go back to {found.wanted}")
         return
-    require_consent(f"Go back from {running} to {wanted}", yes=yes)
-    done = roll_back(server, wanted)
+    require_consent(f"Go back from {running} to {found.wanted}", yes=yes)
+    done = roll_back(server, found.wanted, instead_of=found.running)
     write(f"{done.release} runs")
 
 
 @cloud.command("releases")
 @networked
 def releases(as_json: JsonOption = False) -> None:
-    """List all releases, oldest first, and which one runs."""
+    """List all releases, oldest first, and which one runs.
+
+    encrypted-parse cloud releases
+    """
     server = _server(_master_key())
     running = server.current().name
     past = server.history()
@@ -288,6 +288,7 @@ def doctor(
         settings.get("PARSE_REST_API_KEY"),
         master_key=_master_key(),
         setting="PARSE_SERVER_URL",
+        allow_insecure_http=insecure_hosts(os.environ),
     )
     parse = ParseClient(app, transport)
     if repairs:
@@ -321,6 +322,8 @@ def secrets(as_json: JsonOption = False) -> None:
     On Back4App: Server Settings > Environment Variables. They are kept nowhere: store them in
     your password manager. For a NEW app only: another VIRGIL_SERVICE_KEY makes all published
     cards invalid, another VIRGIL_BRAINKEY_SECRET all backups by password.
+
+    encrypted-parse cloud secrets
     """
     made = CompanionSecrets.generate()
     client = {"VIRGIL_SERVICE_PUBLIC_KEY": made.service_public_key}

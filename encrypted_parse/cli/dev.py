@@ -58,7 +58,9 @@ def dev(
 
     Paste the `export` lines that it prints into another terminal: there,
     EncryptedClient.from_env() finds the server. To keep data and keys for the
-    next start: encrypted-parse dev --data-dir ./parse-data
+    next start:
+
+    encrypted-parse dev --data-dir ./parse-data
     """
     with (
         suppress(KeyboardInterrupt),

@@ -132,6 +132,8 @@ def inspect(
 
     Needs no private key and, without --known, no server. Takes files and base64 text. Nothing of
     it is authenticated: whoever held the message may have changed it.
+
+    encrypted-parse inspect report.pdf.enc
     """
     with _input(source) as file:
         message, total = _read_head(file)

@@ -9,6 +9,7 @@ from typing import Annotated
 import attrs
 import typer
 
+from encrypted_parse.cli.help import Commands
 from encrypted_parse.cli.network import network, networked
 from encrypted_parse.cli.objects import ModulesArgument, models_of
 from encrypted_parse.cli.terminal import write, write_json, write_table
@@ -16,9 +17,10 @@ from encrypted_parse.errors import ConfigurationError
 from encrypted_parse.parse import ParseApp, ParseClient
 from encrypted_parse.settings import read_settings
 from encrypted_parse.tools import export_guard_schema, read_guard_report
+from encrypted_parse.transport import insecure_hosts
 
-schema = typer.Typer(help="What the cloud code has to know about the models.", no_args_is_help=True)
-guard = typer.Typer(help="The guard for encrypted columns.", no_args_is_help=True)
+schema = Commands(help="What the cloud code has to know about the models.")
+guard = Commands(help="The guard for encrypted columns.")
 
 
 @schema.callback()
@@ -46,7 +48,9 @@ def export(
 ) -> None:
     """Write which columns are encrypted, for the guard in the cloud code.
 
-    Prints JSON: encrypted-parse schema export app.models > cloud/encrypted-fields.json
+    Prints JSON.
+
+    encrypted-parse schema export app.models > cloud/encrypted-fields.json
 
     The guard then refuses whatever is not an envelope in these columns, and counts envelopes
     that leave a reader or the author out (`encrypted-parse guard report` shows the counts; once
@@ -67,6 +71,8 @@ def report(
     """Show what the guard has counted in report mode.
 
     Reads with the master key: set PARSE_SERVER_URL, PARSE_APPLICATION_ID and PARSE_MASTER_KEY.
+
+    encrypted-parse guard report
     """
     counts = read_guard_report(_master_client(os.environ))
     if as_json:
@@ -101,6 +107,11 @@ def _master_client(environ: Mapping[str, str]) -> ParseClient:
     url, application_id, master_key = (environ[name] for name in wanted)
     rest_api_key = environ.get("PARSE_REST_API_KEY")
     app = ParseApp(
-        url, application_id, rest_api_key, master_key=master_key, setting="PARSE_SERVER_URL"
+        url,
+        application_id,
+        rest_api_key,
+        master_key=master_key,
+        allow_insecure_http=insecure_hosts(environ),
+        setting="PARSE_SERVER_URL",
     )
     return ParseClient(app, network())

@@ -58,6 +58,8 @@ def keygen(
 
     For containers and tests: `register` makes a user's keys by itself. The private key is base64
     of PKCS#8, as E3Kit exports it. It is printed to a terminal only with --yes.
+
+    encrypted-parse keygen --out alice.key
     """
     if out is None and sys.stdout.isatty() and not yes:
         raise ConfigurationError(
@@ -93,6 +95,8 @@ def register(
     """Make your keys, keep the private one on this machine, publish the card.
 
     Once per user; harmless to repeat. On another machine use `restore` instead.
+
+    encrypted-parse register --user alice
     """
     client = log_in(user, password_fd)
     key = _given_key(key_fd)
@@ -112,7 +116,10 @@ def register(
 def whoami(
     user: UserOption = None, password_fd: PasswordFdOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show the user, the published card, and whether its private key is on this machine."""
+    """Show the user, the published card, and whether its private key is on this machine.
+
+    encrypted-parse whoami
+    """
     client = log_in(user, password_fd)
     e3kit = client.e3kit
     facts: dict[str, Any] = {"user_name": client.username, "user_id": client.user_id}
@@ -154,6 +161,8 @@ def rotate(
     A machine without the present key refuses, and says which ways lead back to it. With --lost it
     goes on: what was written for you until now stays unreadable, and peers are asked to compare
     numbers.
+
+    encrypted-parse rotate
     """
     client = log_in(user, password_fd)
     e3kit = client.e3kit
@@ -175,6 +184,8 @@ def unregister(
 
     Says first what brings the keys back. Without a backup, a recovery code or another machine,
     everything that was encrypted for you is lost.
+
+    encrypted-parse unregister
     """
     client = log_in(user, password_fd)
     e3kit = client.e3kit
@@ -196,6 +207,8 @@ def doctor(
     """Tell what is missing: key, card, backup, recovery code, old keys.
 
     Exit status 1 if something needs care at once; advice alone is 0.
+
+    encrypted-parse doctor
     """
     findings = log_in(user, password_fd).e3kit.diagnose()
     if as_json:

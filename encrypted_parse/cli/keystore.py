@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from encrypted_parse.cli.help import Commands
 from encrypted_parse.cli.output import say, show
 from encrypted_parse.cli.session import (
     JsonOption,
@@ -19,12 +20,15 @@ from encrypted_parse.errors import ConfigurationError
 from encrypted_parse.keystore import FileKeystore, Passphrase, keystore_from_env
 from encrypted_parse.settings import read_settings
 
-keystore = typer.Typer(help="The private keys in files on this machine.", no_args_is_help=True)
+keystore = Commands(help="The private keys in files on this machine.")
 
 
 @keystore.command("list")
 def list_users(as_json: JsonOption = False) -> None:
-    """Show whose keys are here, where, and whether the files are sealed. Needs no server."""
+    """Show whose keys are here, where, and whether the files are sealed. Needs no server.
+
+    encrypted-parse keystore list
+    """
     files = _files()
     show(
         {
@@ -53,6 +57,8 @@ def protect(
 
     It is asked for whenever keys are needed; programs read it from the file that
     ENCRYPTED_PARSE_KEYSTORE_PASSPHRASE_FILE names. If this is cut short, run it again.
+
+    encrypted-parse keystore protect
     """
     files = _files()
     passphrase = read_secret(
@@ -64,7 +70,10 @@ def protect(
 
 @keystore.command()
 def unprotect(yes: YesOption = False) -> None:
-    """Write the files plain again, readable for your account on this machine alone."""
+    """Write the files plain again, readable for your account on this machine alone.
+
+    encrypted-parse keystore unprotect
+    """
     files = _files()
     require_consent("Write the private keys without a passphrase", yes=yes)
     files.unprotect()

@@ -30,7 +30,10 @@ def whois(
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the cards of users, and how far they are trusted."""
+    """Show the cards of users, and how far they are trusted.
+
+    encrypted-parse whois hO2kXcPVqa
+    """
     e3kit = log_in(user, password_fd).e3kit
     facts = []
     for user_id, card in e3kit.find_users(user_ids).items():
@@ -63,7 +66,10 @@ def fingerprint(
     password_fd: PasswordFdOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the SHA-256 of a public key, in groups of eight hexadecimal digits."""
+    """Show the SHA-256 of a public key, in groups of eight hexadecimal digits.
+
+    encrypted-parse fingerprint hO2kXcPVqa
+    """
     e3kit = log_in(user, password_fd).e3kit
     card = e3kit.find_own_card() if user_id is None else e3kit.find_users([user_id])[user_id]
     if card is None:
@@ -116,6 +122,8 @@ def verify_user(
 
     --accept takes over a changed key unseen: only where nobody could profit from lying. Keys that
     were only seen before stop counting then, and what they signed is locked; --former shows them.
+
+    encrypted-parse verify-user hO2kXcPVqa
     """
     e3kit = log_in(user, password_fd).e3kit
     if any((accept, compare is not None, accept_former is not None)):

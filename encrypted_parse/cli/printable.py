@@ -8,6 +8,7 @@ Needs no extra: errors are told where there is none, too.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import traceback
@@ -45,18 +46,21 @@ def paragraph(label: str, text: str) -> str:
 
 def complain(text: str, hint: str | None = None) -> None:
     """Write an error, and what to do next, to standard error."""
-    _tell(paragraph("error", text) + ("" if hint is None else paragraph("hint", hint)))
+    tell(paragraph("error", text) + ("" if hint is None else paragraph("hint", hint)))
 
 
 def show_mistake(
     kind: type[BaseException], error: BaseException, where: TracebackType | None
 ) -> None:
     """Write the traceback of a mistake of ours, as `sys.excepthook`: its text may quote others."""
-    _tell(paragraph("mistake", "".join(traceback.format_exception(kind, error, where))))
+    tell(paragraph("mistake", "".join(traceback.format_exception(kind, error, where))))
 
 
-def _tell(text: str) -> None:
-    sys.stderr.write(encodable(text, sys.stderr.encoding))
+def tell(text: str) -> None:
+    """Write lines of ours to standard error; if nobody reads it any more, to nobody."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(encodable(text, sys.stderr.encoding))
+        sys.stderr.flush()
 
 
 def encodable(text: str, encoding: str | None) -> str:

@@ -55,7 +55,10 @@ def backup(
 
     Every E3Kit app restores them with that password. The service can try guesses: a password that
     can be guessed, or is the login's, is refused; --generate makes a good one. After `rotate`, run
-    it again with the same password.
+    it again with the same password. That it is the login's is noticed only where the login password
+    is given: with --user and not after `login`, or by --password-fd.
+
+    encrypted-parse backup --generate
     """
     client = log_in(user, password_fd)
     if generate:
@@ -98,6 +101,8 @@ def restore(
     """Bring your private keys back onto this machine.
 
     With the backup's password, or with a recovery code. Keys that are here already stay.
+
+    encrypted-parse restore --recovery-code
     """
     client = log_in(user, password_fd)
     if recovery_code or recovery_code_fd is not None:
@@ -125,7 +130,10 @@ def change_password(
     ] = None,
     name: NameOption = None,
 ) -> None:
-    """Put your backup under another password."""
+    """Put your backup under another password.
+
+    encrypted-parse change-password
+    """
     client = log_in(user, password_fd)
     old = _ask("Present password of the backup", backup_password_fd)
     new = read_secret(
@@ -141,7 +149,10 @@ def reset_backup(
     name: NameOption = None,
     yes: YesOption = False,
 ) -> None:
-    """Delete your backup, whatever its password. The keys on this machine stay."""
+    """Delete your backup, whatever its password. The keys on this machine stay.
+
+    encrypted-parse reset-backup
+    """
     client = log_in(user, password_fd)
     require_consent("Delete the backup", yes=yes)
     client.e3kit.reset_private_key_backup(name)
@@ -168,6 +179,8 @@ def recovery_code(
 
     It survives rotations and needs no password; it replaces a code that was made before. `restore
     --recovery-code` takes it.
+
+    encrypted-parse recovery-code
     """
     if forget and not delete:
         raise ConfigurationError("--forget goes with --delete")

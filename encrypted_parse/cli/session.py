@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -15,7 +17,13 @@ from encrypted_parse.client import EncryptedClient
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.crypto.imports import import_private_key
 from encrypted_parse.discretion import hushed
-from encrypted_parse.errors import ConfigurationError
+from encrypted_parse.errors import (
+    ConfigurationError,
+    EncryptedParseError,
+    SessionExpiredError,
+    TransportError,
+)
+from encrypted_parse.keystore import KeptSession, SessionKeeper
 from encrypted_parse.settings import read_settings
 from encrypted_parse.user_client import UserClient
 
@@ -28,7 +36,7 @@ UserOption = Annotated[
         "-u",
         metavar="NAME",
         envvar="ENCRYPTED_PARSE_USER",
-        help="Log in as this Parse user; without it, PARSE_SESSION_TOKEN is used.",
+        help="Act as this Parse user; without it, as PARSE_SESSION_TOKEN's, or who is logged in.",
         show_default=False,
     ),
 ]
@@ -46,12 +54,20 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for other 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
+_begun: list[UserClient] = []
+"""The sessions that this command began, which end with it."""
+
+
 def log_in(user: str | None, password_fd: int | None) -> UserClient:
     """Return the session that the options name; it has to be `ENCRYPTED_PARSE_USER_ID`'s, if set.
 
+    That is a new one, where a password is given or asked for, which ends with the command; or
+    `PARSE_SESSION_TOKEN`'s; or the one that `login` kept, for its own user.
+
     Raises:
-        ConfigurationError: Neither a user nor a session token is given.
+        ConfigurationError: Nobody is named, and nobody is logged in.
         WrongLoginError: Wrong name or password.
+        SessionExpiredError: The session is over.
         UnexpectedUserIdError: The server answered with another user than is known here.
     """
     settings = read_settings(os.environ)
@@ -60,12 +76,84 @@ def log_in(user: str | None, password_fd: int | None) -> UserClient:
     expected = settings.get("ENCRYPTED_PARSE_USER_ID")
     if user is not None and user == os.environ.get("ENCRYPTED_PARSE_USER"):
         user = settings.get("ENCRYPTED_PARSE_USER")
-    if user is not None:
-        password = read_secret(f"Password of {user}", "--password-fd", password_fd)
-        return app.log_in(user, password, expect_user_id=expected)
-    if token:
+    # (1) a password on a descriptor   (2) the token of the environment   (3) what was kept
+    # (4) a password from a prompt
+    if password_fd is None and user is None and token:  # (2)
         return app.become(token, expect_user_id=expected)
-    raise ConfigurationError("no user is named", hint="add --user NAME, or set PARSE_SESSION_TOKEN")
+    kept = find_kept(app)
+    if password_fd is None and kept is not None and user in {None, kept.username}:  # (3)
+        return _take_up(app, kept, expected)
+    if user is None:
+        raise ConfigurationError(
+            "no user is named, and nobody is logged in",
+            hint="`encrypted-parse login`, or add --user NAME, or set PARSE_SESSION_TOKEN",
+        )
+    client = begin(app, user, password_fd)  # (1) (4)
+    _begun.append(client)
+    return client
+
+
+def begin(app: EncryptedClient, user: str, password_fd: int | None) -> UserClient:
+    """Log in with a password. Raises as `log_in`."""
+    expected = read_settings(os.environ).get("ENCRYPTED_PARSE_USER_ID")
+    password = read_secret(f"Password of {user}", "--password-fd", password_fd)
+    return app.log_in(user, password, expect_user_id=expected)
+
+
+def ask_name(user: str | None) -> str:
+    """Return the user's name: the one that an option gives, or from a prompt.
+
+    Raises:
+        ConfigurationError: There is no terminal to ask on.
+    """
+    if user is not None:
+        return user
+    if not sys.stdin.isatty():
+        raise ConfigurationError("no user is named", hint="add --user NAME")
+    return terminal.ask("User name")
+
+
+def find_kept(app: EncryptedClient) -> KeptSession | None:
+    """Return the session that `login` kept for this server, if any.
+
+    Raises:
+        KeystoreError: One is there, and cannot be read.
+    """
+    keystore = app.keystore
+    kept = keystore.find_session() if isinstance(keystore, SessionKeeper) else None
+    # A token is for the server that gave it: another address gets none, whoever set it.
+    return kept if kept is not None and kept.server_url == app.parse.app.server_url else None
+
+
+@contextlib.contextmanager
+def ended_sessions() -> Iterator[None]:
+    """End, at the end of the block, the sessions that were begun in it.
+
+    Not after an error of the network, which would be waited for again. A server that does not
+    answer keeps them until they expire.
+    """
+    try:
+        yield
+    except (TransportError, KeyboardInterrupt):
+        _begun.clear()
+        raise
+    finally:
+        while _begun:
+            with contextlib.suppress(EncryptedParseError):
+                _begun.pop().log_out()
+
+
+def _take_up(app: EncryptedClient, kept: KeptSession, expected: str | None) -> UserClient:
+    try:
+        return app.become(hushed(kept.session_token), expect_user_id=expected or kept.user_id)
+    except SessionExpiredError as error:
+        code, status = error.code, error.status
+    raise SessionExpiredError(
+        f"the session of {kept.username} is over",
+        code=code,
+        status=status,
+        hint="log in again: `encrypted-parse login`",
+    )
 
 
 def ask_passphrase() -> str:

@@ -24,7 +24,9 @@ from rich.progress import TimeRemainingColumn as _Remaining
 from rich.table import Table
 from rich.text import Text
 
+from encrypted_parse._translating import translating
 from encrypted_parse.cli.printable import encodable, printable, printable_lines
+from encrypted_parse.errors import ConfigurationError
 
 Advance = Callable[[int, int | None], None]
 Part = str | tuple[str, str]
@@ -32,6 +34,7 @@ Part = str | tuple[str, str]
 
 _ATTRIBUTES = {"bold", "dim"}
 _PANEL_COLUMNS = 88
+_BLOCKS = "\u2580\u2584\u2588"
 
 
 def write(*parts: Part, err: bool = False) -> None:
@@ -63,7 +66,10 @@ def write_table(rows: Iterable[Iterable[Part]], head: Iterable[str] = ()) -> Non
 
 
 def write_qr(text: str) -> None:
-    """Write a text of ours as a QR code."""
+    """Write a text of ours as a QR code, where the terminal has the characters for one."""
+    if encodable(_BLOCKS, sys.stdout.encoding) != _BLOCKS:
+        write("(no QR code: this output cannot show its blocks)", err=True)
+        return
     segno.make(printable(text), error="m").terminal(compact=True)
 
 
@@ -100,10 +106,20 @@ class ContentWriter(io.RawIOBase):
 
 
 def ask(question: str, *, hidden: bool = False, twice: bool = False) -> str:
-    """Return what a person answers, on a terminal."""
-    answer = typer.prompt(
-        printable(question), hide_input=hidden, confirmation_prompt=twice, err=True
-    )
+    """Return what a person answers, on a terminal.
+
+    Raises:
+        ConfigurationError: It is no text in the terminal's encoding.
+    """
+    with translating(
+        UnicodeDecodeError,
+        to=lambda: ConfigurationError(
+            "what was typed is no text in this terminal's encoding", hint="look at LANG and LC_ALL"
+        ),
+    ):
+        answer = typer.prompt(
+            printable(question), hide_input=hidden, confirmation_prompt=twice, err=True
+        )
     return str(answer)
 
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from encrypted_parse.deploy.deploying import Deployed, deploy, plan, release_before, roll_back
+from encrypted_parse.deploy.deploying import (
+    Deployed,
+    Rollback,
+    deploy,
+    find_rollback,
+    plan,
+    require_deployable,
+    roll_back,
+)
 from encrypted_parse.deploy.doctor import Finding, Level, examine
 from encrypted_parse.deploy.folder import read_folder
 from encrypted_parse.deploy.plan import Plan
@@ -22,14 +30,16 @@ __all__ = [
     "Plan",
     "Record",
     "Release",
+    "Rollback",
     "StoredFile",
     "Written",
     "deploy",
     "examine",
+    "find_rollback",
     "plan",
     "read_folder",
-    "release_before",
     "repair",
+    "require_deployable",
     "roll_back",
     "write_companion",
 ]

@@ -46,6 +46,21 @@ def plan(server: DeployServer, folder: Mapping[str, bytes], record: Record) -> P
 
 
 @front_door
+def require_deployable(planned: Plan, *, replace: bool) -> None:
+    """Refuse a deployment that would overwrite what others changed. Nothing is sent.
+
+    Raises:
+        DeployConflictError: Files were changed on the server since, and *replace* is not given.
+    """
+    if planned.edited and not replace:
+        raise DeployConflictError(
+            f"changed on the server, not by this folder: {', '.join(planned.edited)}",
+            hint="look at `encrypted-parse cloud diff --text`; take the changes over, or deploy "
+            "with --replace",
+        )
+
+
+@front_door
 def deploy(  # noqa: PLR0913 - what one deployment depends on
     server: DeployServer,
     folder: Mapping[str, bytes],
@@ -65,12 +80,7 @@ def deploy(  # noqa: PLR0913 - what one deployment depends on
             or another release was made meanwhile. Nothing is deployed.
         DeployError: The service refused, or the connection broke; the message says what runs.
     """
-    if planned.edited and not replace:
-        raise DeployConflictError(
-            f"changed on the server, not by this folder: {', '.join(planned.edited)}",
-            hint="look at `encrypted-parse cloud diff --text`; take the changes over, or deploy "
-            "with --replace",
-        )
+    require_deployable(planned, replace=replace)
     before = planned.release
     files = planned.kept(replace=replace)
     try:
@@ -103,34 +113,62 @@ def deploy(  # noqa: PLR0913 - what one deployment depends on
 
 
 @front_door
-def release_before(server: DeployServer) -> str:
-    """Return the name of the release before the one that runs.
+@frozen
+class Rollback:
+    """What a roll-back would do.
 
-    Raises:
-        DeployError: There is none.
+    Attributes:
+        running: The release that runs; empty if there is none.
+        wanted: The earlier one that would run again.
     """
-    names, current = [one.name for one in server.history()], server.current().name
-    place = names.index(current) if current in names else 0
-    if place == 0:
-        raise DeployError("there is no release before the present one")
-    return names[place - 1]
+
+    running: str
+    wanted: str
 
 
 @front_door
-def roll_back(server: DeployServer, name: str) -> Deployed:
-    """Make an earlier release the running one.
+def find_rollback(server: DeployServer, name: str | None = None) -> Rollback:
+    """Tell what a roll-back to *name*, or to the release before this one, would do.
 
     Raises:
+        DeployError: There is no such release, or it runs already.
+    """
+    names, running = [one.name for one in server.history()], server.current().name
+    if name is None:
+        place = names.index(running) if running in names else 0
+        if place == 0:
+            raise DeployError("there is no release before the present one")
+        return Rollback(running, names[place - 1])
+    if name not in names:
+        raise DeployError(
+            f"there is no release {name}", hint="`encrypted-parse cloud releases` lists them"
+        )
+    if name == running:
+        raise DeployError(f"release {name} runs already")
+    return Rollback(running, name)
+
+
+@front_door
+def roll_back(server: DeployServer, name: str, *, instead_of: str | None = None) -> Deployed:
+    """Make an earlier release the running one.
+
+    Args:
+        server: Where.
+        name: The release.
+        instead_of: The release that somebody agreed to take back.
+
+    Raises:
+        DeployConflictError: Another one runs than *instead_of*. Nothing is done.
         DeployError: There is no such release, it runs already, the service refused, or the
             connection broke; the message says what runs.
     """
     before = server.current()
-    if name not in [one.name for one in server.history()]:
-        raise DeployError(
-            f"there is no release {name}", hint="`encrypted-parse cloud releases` lists them"
+    if instead_of is not None and before.name != instead_of:
+        raise DeployConflictError(
+            f"{before.name or 'nothing'} runs by now, not {instead_of or 'nothing'}",
+            hint="somebody else deployed meanwhile: `encrypted-parse cloud releases`",
         )
-    if name == before.name:
-        raise DeployError(f"release {name} runs already")
+    find_rollback(server, name)
     _switch(server, before, lambda: server.make_current(name))
     return Deployed(before.name, _look(server, name).name, 0)
 

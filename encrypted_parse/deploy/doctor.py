@@ -107,7 +107,7 @@ def examine(  # noqa: PLR0913 - what one server is made of
     else:
         findings += _companion(status, service_public_key, now())
         findings += _guard(status["guarded"], fields)
-    findings.append(_services(transport, directory_url))
+    findings.append(_services(transport, directory_url, insecure=parse.app.allow_insecure_http))
     findings += _classes(parse, fields)
     return findings
 
@@ -229,12 +229,15 @@ def _guard(guarded: Mapping[str, Any], fields: Mapping[str, Any] | None) -> Iter
                 )
 
 
-def _services(transport: Transport, directory_url: str | None) -> Finding:
+def _services(
+    transport: Transport, directory_url: str | None, *, insecure: bool | frozenset[str]
+) -> Finding:
     what = "services"
     if directory_url is None:
         return _failed(what, "VIRGIL_API_URL is not set", "where is app.js served?")
     try:
-        url = f"{check_url(directory_url, whose='directory')}/card/v5/{'0' * 64}"
+        base = check_url(directory_url, whose="directory", allow_insecure_http=insecure)
+        url = f"{base}/card/v5/{'0' * 64}"
     except ConfigurationError as error:
         return _failed(what, str(error), "correct VIRGIL_API_URL")
     try:

@@ -182,6 +182,7 @@ def _answer(response: HttpResponse) -> Any:  # noqa: ANN401 - any JSON
     if response.status in _REFUSED_KEYS:
         raise DeployError(
             f"the application id or the master key is refused (HTTP {response.status})",
+            status=response.status,
             hint="both are in the dashboard: App Settings > Security & Keys",
         )
     try:
@@ -191,7 +192,7 @@ def _answer(response: HttpResponse) -> Any:  # noqa: ANN401 - any JSON
     text = said[:_MAX_MESSAGE_CHARACTERS] if isinstance(said, str) and said.isprintable() else ""
     page = ", with a web page" if is_page else ""
     shown = f"the deploy service refused (HTTP {response.status}{page}) {text}".rstrip()
-    raise DeployError(response.named(shown))
+    raise DeployError(response.named(shown), status=response.status)
 
 
 def _contents(response: HttpResponse) -> Iterator[bytes]:

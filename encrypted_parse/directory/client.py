@@ -45,7 +45,7 @@ class DirectoryClient:
         tokens: TokenProvider,
         *,
         service_key: PublicKey | None,
-        allow_insecure_http: bool = False,
+        allow_insecure_http: bool | Collection[str] = False,
         setting: str = "directory_url",
     ) -> None:
         self._service = ServiceClient(

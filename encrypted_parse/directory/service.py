@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
 from encrypted_parse._version import __version__
@@ -55,7 +55,7 @@ class ServiceClient:
         transport: Transport,
         tokens: TokenProvider,
         *,
-        allow_insecure_http: bool = False,
+        allow_insecure_http: bool | Collection[str] = False,
         setting: str = "directory_url",
     ) -> None:
         self._url = check_url(

@@ -33,11 +33,13 @@ from encrypted_parse.keystore.disk import (
 )
 from encrypted_parse.keystore.port import StoredKey
 from encrypted_parse.keystore.protection import MASTER_KEY_BYTES, Protection, seal, unseal
+from encrypted_parse.keystore.sessions import KeptSession
 
 FORMAT_VERSION = 2  # 1 held one key and was never sealed
 PROTECTION_VERSION = 1
 MAX_FILE_BYTES = 2 * records.MAX_RECORD_BYTES
 PROTECTION_FILE = "protection.key"
+SESSION_FILE = "session.key"  # no `.json`: the key files of a folder are those
 
 
 @front_door
@@ -123,6 +125,44 @@ class FileKeystore:
             with locked_folder(self._folder):
                 delete_file(self._path(user_id))
 
+    def find_session(self) -> KeptSession | None:
+        """See `SessionKeeper.find_session`.
+
+        Raises:
+            KeystoreError: As `find`.
+        """
+        path = self._folder / SESSION_FILE
+        found = read_private(path, MAX_FILE_BYTES)
+        if found is None:
+            return None
+        master = self._master_key()
+        with translating(
+            ValueError,
+            to=lambda: KeystoreFileError(
+                f"{path} holds no session of this app", hint="log in again, which replaces it"
+            ),
+        ):
+            return KeptSession.from_file(found.content, master, self._context("session"))
+
+    def save_session(self, session: KeptSession) -> None:
+        """See `SessionKeeper.save_session`. It is sealed where the key files are.
+
+        Raises:
+            KeystoreFileError: The file cannot be written; what was there is still there.
+        """
+        with locked_folder(self._folder):
+            self._write_session(session, self._master_key_to_write())
+
+    def delete_session(self) -> None:
+        """See `SessionKeeper.delete_session`.
+
+        Raises:
+            KeystoreFileError: The file cannot be deleted.
+        """
+        if self._folder.exists():
+            with locked_folder(self._folder):
+                delete_file(self._folder / SESSION_FILE)
+
     def protect(self, protection: Protection) -> None:
         """Seal every file with *protection*, in place of what they were sealed with, if anything.
 
@@ -136,8 +176,11 @@ class FileKeystore:
         with locked_folder(self._folder):
             path = self._folder / PROTECTION_FILE
             master = self._master_key() or random_bytes(MASTER_KEY_BYTES)
+            session = self._session_to_rewrite()
             self._write_master_key(path, master, protection)
             self._protection, self._master, self._cache = protection, None, {}
+            if session is not None:
+                self._write_session(session, master)
             for each in self._files():
                 fields = self._read_fields(each)
                 if "sealed" not in fields:
@@ -155,6 +198,9 @@ class FileKeystore:
                 fields = self._read_fields(each)
                 if "sealed" in fields:
                     self._write(self._unsealed(each, fields, master), None)
+            session = self._session_to_rewrite()
+            if session is not None:
+                self._write_session(session, None)
             delete_file(self._folder / PROTECTION_FILE)
             self._protection, self._master, self._cache = None, None, {}
 
@@ -226,6 +272,18 @@ class FileKeystore:
             sealed = seal(master, records.to_bytes(stored), context)
             content["sealed"] = _text(sealed)
         replace_file(self._path(stored.user_id), _json(content))
+
+    def _session_to_rewrite(self) -> KeptSession | None:
+        """Return the session before the files change their form; one that cannot be read goes."""
+        try:
+            return self.find_session()
+        except KeystoreFileError:
+            delete_file(self._folder / SESSION_FILE)
+            return None
+
+    def _write_session(self, session: KeptSession, master: bytes | None) -> None:
+        content = session.to_file(master, self._context("session"))
+        replace_file(self._folder / SESSION_FILE, content)
 
     def _master_key(self) -> bytes | None:
         """Return what records are sealed with; None if no protection was written yet."""

@@ -19,12 +19,14 @@ from encrypted_parse.errors import (
 from encrypted_parse.keystore import records
 from encrypted_parse.keystore.disk import file_name, locked_folder
 from encrypted_parse.keystore.port import StoredKey
+from encrypted_parse.keystore.sessions import KeptSession
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
 _Answer = TypeVar("_Answer")
 _INDEX_NAME = "user ids"
+_SESSION_NAME = "session"
 _UNSAFE = ("keyring.backends.fail", "keyring.backends.null", "keyrings.alt")
 
 
@@ -58,6 +60,7 @@ class KeyringKeystore:
         self._errors = KeyringError
         self._service = f"encrypted_parse:{application_id}"
         self._index = f"encrypted_parse users:{application_id}"
+        self._sessions = f"encrypted_parse session:{application_id}"
         self._lock_folder = lock_folder / file_name(application_id)
         name = type(self._backend).__module__
         if name.startswith(_UNSAFE):
@@ -132,6 +135,33 @@ class KeyringKeystore:
             if present is not None:
                 self._ask("delete", lambda: self._backend.delete_password(self._service, user_id))
             self._write_index({*self.user_ids()} - {user_id})
+
+    def find_session(self) -> KeptSession | None:
+        """See `SessionKeeper.find_session`."""
+        text = self._ask("read", lambda: self._backend.get_password(self._sessions, _SESSION_NAME))
+        if text is None:
+            return None
+        with translating(
+            ValueError,
+            to=lambda: KeystoreError(
+                "the keyring's entry for the session is none",
+                hint="log in again, which replaces it",
+            ),
+        ):
+            return KeptSession.from_bytes(text.encode("utf-8"))
+
+    def save_session(self, session: KeptSession) -> None:
+        """See `SessionKeeper.save_session`."""
+        text = session.to_bytes().decode("ascii")
+        self._ask("write", lambda: self._backend.set_password(self._sessions, _SESSION_NAME, text))
+        if self.find_session() != session:
+            raise KeystoreError("the keyring did not keep what was written")
+
+    def delete_session(self) -> None:
+        """See `SessionKeeper.delete_session`."""
+        name = _SESSION_NAME
+        if self._ask("delete", lambda: self._backend.get_password(self._sessions, name)):
+            self._ask("delete", lambda: self._backend.delete_password(self._sessions, name))
 
     def _ask(self, verb: str, question: Callable[[], _Answer]) -> _Answer:
         try:

@@ -25,7 +25,7 @@ class ParseApp:
         master_key: Opens everything, past ACLs; for an operator's tools alone, never for users.
         server_deduplicates: The server has `idempotencyOptions` for classes and functions, so
             a create may be repeated under its request id.
-        allow_insecure_http: Allow ``http://`` to other machines.
+        allow_insecure_http: Allow ``http://`` to other machines: to any, or to hosts by name.
         setting: Where *server_url* comes from, as errors say it: a variable's name.
 
     Raises:
@@ -37,7 +37,7 @@ class ParseApp:
     rest_api_key: str | None = field(default=None, repr=False)
     master_key: str | None = field(default=None, repr=False, kw_only=True)
     server_deduplicates: bool = field(default=False, kw_only=True)
-    allow_insecure_http: bool = field(default=False, kw_only=True)
+    allow_insecure_http: bool | frozenset[str] = field(default=False, kw_only=True)
     setting: str = field(default="server_url", kw_only=True, eq=False)
 
     def __attrs_post_init__(self) -> None:

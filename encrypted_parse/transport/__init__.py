@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from encrypted_parse.transport.addresses import Endpoint, check_url
+from encrypted_parse.transport.addresses import Endpoint, check_url, insecure_hosts
 from encrypted_parse.transport.fake import FakeTransport
 from encrypted_parse.transport.looks import refusal_in_front
 from encrypted_parse.transport.network import RequestsTransport
@@ -27,6 +27,7 @@ __all__ = [
     "Transport",
     "check_url",
     "exchange",
+    "insecure_hosts",
     "is_header_value",
     "refusal_in_front",
 ]

@@ -8,6 +8,7 @@ check.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 from typing import Self
 
 from attrs import frozen
@@ -17,9 +18,12 @@ from encrypted_parse.errors import ConfigurationError
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _MAX_PORT = 65535
+INSECURE_HOSTS = "ENCRYPTED_PARSE_INSECURE_HOSTS"
 _LABEL = r"[0-9A-Za-z_][0-9A-Za-z_-]{0,62}"  # of a name in DNS; _ stands in names of containers
+_NAME = rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\]"
+_HOST = re.compile(_NAME, re.ASCII)
 _ORIGIN = (
-    rf"(?P<scheme>https?)://(?P<host>{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])"
+    rf"(?P<scheme>https?)://(?P<host>{_NAME})"
     r"(?::(?P<port>[0-9]{1,5}))?"
 )
 _PATH = r"(?P<path>(?:/(?:[0-9A-Za-z._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*)"
@@ -59,13 +63,17 @@ class Endpoint:
 
 @front_door
 def check_url(
-    url: str, *, allow_insecure_http: bool = False, whose: str = "server", setting: str = ""
+    url: str,
+    *,
+    allow_insecure_http: bool | Collection[str] = False,
+    whose: str = "server",
+    setting: str = "",
 ) -> str:
     """Return *url* without trailing slashes.
 
     Args:
         url: The base of an API, e.g. ``https://parseapi.back4app.com``.
-        allow_insecure_http: Allow ``http://`` to other machines.
+        allow_insecure_http: Allow ``http://`` to other machines: to any, or to hosts by name.
         whose: Named in the error: the *whose*'s address.
         setting: Named in the error too: the variable or parameter that holds it.
 
@@ -87,12 +95,39 @@ def check_url(
     ):
         raise ConfigurationError(f"the {whose}'s address{named} has a path with . or .. in it")
     insecure = found["scheme"].lower() == "http"
-    if insecure and found["host"].lower() not in _LOOPBACK and not allow_insecure_http:
+    host = found["host"].lower()
+    allowed = (
+        allow_insecure_http
+        if isinstance(allow_insecure_http, bool)
+        else host in {name.lower() for name in allow_insecure_http}
+    )
+    if insecure and host not in _LOOPBACK and not allowed:
         raise ConfigurationError(
             f"http:// to the {whose}{named} would give tokens to the network",
-            hint="use https://, or pass allow_insecure_http=True for a test network",
+            hint=f"use https://; inside a network of containers, {INSECURE_HOSTS} names the hosts"
+            " that may be spoken to in the open; a test passes allow_insecure_http=True",
         )
     return found[0]
+
+
+@front_door
+def insecure_hosts(environ: Mapping[str, str]) -> frozenset[str]:
+    """Return the hosts of ``ENCRYPTED_PARSE_INSECURE_HOSTS``, for `check_url`.
+
+    Names as they stand in addresses, with commas between them, without a port and without
+    patterns: each is allowed by its whole name.
+
+    Raises:
+        ConfigurationError: It holds something else.
+    """
+    names = [name.strip() for name in environ.get(INSECURE_HOSTS, "").split(",")]
+    found = frozenset(name.lower() for name in names if name)
+    if not all(_HOST.fullmatch(name) for name in found):
+        raise ConfigurationError(
+            f"{INSECURE_HOSTS} is not a list of host names",
+            hint="such as parse, or parse,companion: no http://, no port, no *",
+        )
+    return found
 
 
 def is_loopback(url: str) -> bool:

@@ -21,6 +21,7 @@ from reachable import reachable
 
 from encrypted_parse import EncryptedClient, MemoryKeystore, TrustPolicy
 from encrypted_parse import virgil_crypto as vc
+from encrypted_parse.client import VIRGIL_CLOUD_KEY
 from encrypted_parse.directory import ServiceClient, TokenProvider
 from encrypted_parse.directory.tokens import Token
 from encrypted_parse.errors import (
@@ -39,6 +40,7 @@ from encrypted_parse.transport import (
     RequestsTransport,
     RetryingTransport,
     check_url,
+    insecure_hosts,
 )
 
 ODD = (
@@ -407,3 +409,53 @@ def test_insecure_addresses_are_allowed_by_name() -> None:
         trust_policy=TrustPolicy.STRICT,
     )
     assert client.log_in("u1", "password").user_id == "u1"
+
+
+HOSTS = "ENCRYPTED_PARSE_INSECURE_HOSTS"
+
+
+def test_insecure_hosts_are_named_one_by_one() -> None:
+    """Inside a network of containers: the named hosts on any port, and nothing else."""
+    hosts = insecure_hosts({HOSTS: " parse, Companion ,[fd00::1],"})
+    for url in ("http://parse:1337/parse", "http://COMPANION", "http://[fd00::1]:8080"):
+        assert check_url(url, allow_insecure_http=hosts) == url
+    for url in (
+        "http://parse.example",
+        "http://notparse",
+        "http://parse.companion",
+        "http://fd00",
+        "http://parse@evil.example",
+        "http://evil.example/parse",
+    ):
+        with pytest.raises(ConfigurationError):
+            check_url(url, allow_insecure_http=hosts)
+    for environ in ({}, {HOSTS: ""}, {HOSTS: " , "}):
+        assert insecure_hosts(environ) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["*", "*.example", "http://parse", "parse:1337", "parse companion", "parse;x", "pärse", "."],
+)
+def test_insecure_hosts_are_no_patterns(text: str) -> None:
+    """What is no host's name is an error that names the variable, and allows nothing."""
+    with pytest.raises(ConfigurationError, match=HOSTS):
+        insecure_hosts({HOSTS: f"parse,{text}"})
+
+
+def test_insecure_hosts_of_the_environment() -> None:
+    """`from_env` allows both addresses by that list; without it, neither."""
+    settings = {
+        "PARSE_SERVER_URL": "http://parse:1337/parse",
+        "PARSE_APPLICATION_ID": "app",
+        "VIRGIL_API_URL": "http://companion:1337/virgil",
+        "VIRGIL_SERVICE_PUBLIC_KEY": VIRGIL_CLOUD_KEY,
+    }
+    client = EncryptedClient.from_env(
+        {**settings, HOSTS: "parse,companion"}, keystore=MemoryKeystore()
+    )
+    assert client.parse.app.server_url == settings["PARSE_SERVER_URL"]
+    for hosts in ("", "parse", "companion"):
+        with pytest.raises(ConfigurationError, match="to the network") as refused:
+            EncryptedClient.from_env({**settings, HOSTS: hosts}, keystore=MemoryKeystore())
+        assert HOSTS in (refused.value.hint or "")

@@ -24,6 +24,9 @@ REQUIRED = (
     "encrypted_parse/devserver/node/package-lock.json",
     "encrypted_parse/devserver/node/server.mjs",
     "encrypted_parse/_cloud_code/main.js",
+    "encrypted_parse/_cloud_code/main.mjs",
+    "encrypted_parse/_cloud_code/app.mjs",
+    "encrypted_parse/_cloud_code/lib/package.json",
     "encrypted_parse/_cloud_code/package.json",
 )
 

@@ -14,10 +14,17 @@ from npm_peer import install
 from servers.deploy_service import APP, MASTER, DeployService, deploy_service, md5_of
 from servers.matrix import postgres
 
-from encrypted_parse.deploy import DeployServer, Release, StoredFile
+from encrypted_parse.companion import CompanionSecrets
+from encrypted_parse.deploy import (
+    DeployServer,
+    Release,
+    StoredFile,
+    find_rollback,
+    roll_back,
+)
 from encrypted_parse.devserver import DevServer
 from encrypted_parse.devserver.node import find_node
-from encrypted_parse.errors import DeployError
+from encrypted_parse.errors import DeployConflictError, DeployError
 from encrypted_parse.transport import Repeat, RequestsTransport
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -136,6 +143,44 @@ def test_dry_runs_change_nothing(run: Run, service: DeployService, tmp_path: Pat
     assert service.running == 1
 
 
+def test_a_dry_run_ends_as_the_real_one(run: Run, service: DeployService, project: Path) -> None:
+    """The same words, the same status: for what is refused, for what goes, for nothing to do."""
+    dry = run("deploy", "app", "--dry-run").stdout
+    files = len(contents(project))
+    assert f"would upload {files} files" in dry
+    assert f"({files} files uploaded)" in run("deploy", "app", "--yes").stdout
+    assert run("deploy", "app", "--dry-run").stderr == run("deploy", "app", "--yes").stderr
+    service.put({**service.files(), "cloud/main.js": b"// theirs"})
+    for options in ([], ["--json"]):
+        (project / "cloud" / "app.js").write_text("// mine\n", "utf-8")
+        asked = run("deploy", "app", "--dry-run", *options, status=2 if options else 4)
+        real = run("deploy", "app", "--yes", *options, status=2 if options else 4)
+        assert (asked.stdout, asked.stderr) == (real.stdout, real.stderr)
+    assert "would upload 2 files" in run("deploy", "app", "--dry-run", "--replace").stdout
+    for name in ("v9", "v2"):
+        asked = run("rollback", name, "--dry-run", status=1)
+        assert asked.stderr == run("rollback", name, "--yes", status=1).stderr
+    run("rollback", "v1", "--yes")
+    asked = run("rollback", "--dry-run", status=1)
+    assert asked.stderr == run("rollback", "--yes", status=1).stderr
+    assert "no release before" in asked.stderr
+
+
+def test_a_way_back_is_looked_at_before_somebody_is_asked(run: Run, service: DeployService) -> None:
+    """A release that is not there is named so, not asked about; what was agreed to is what goes."""
+    service.put({"cloud/main.js": b"1"})
+    service.put({"cloud/main.js": b"2"})
+    assert "there is no release v9" in run("rollback", "v9", status=1).stderr
+    assert "runs already" in run("rollback", "v2", status=1).stderr
+    assert "nobody can be asked" in run("rollback", "v1", status=1).stderr
+    server = DeployServer(RequestsTransport(), APP, MASTER, service.url)
+    found = find_rollback(server)
+    service.put({"cloud/main.js": b"3"})
+    with pytest.raises(DeployConflictError, match="v3 runs by now, not v2"):
+        roll_back(server, found.wanted, instead_of=found.running)
+    assert service.running == 2
+
+
 def test_nobody_to_ask(run: Run, project: Path) -> None:
     """Without a terminal, --yes is needed, and credentials have to be in the environment."""
     assert "add --yes" in run("deploy", "app", status=1).stderr
@@ -149,7 +194,7 @@ def test_files_that_this_folder_does_not_know(
     """They are kept; with --replace they go, and the plan says so."""
     others = {"cloud/theirs.js": b"theirs", "public/index.html": b"<p>", "cloud/lib/jwt.js": b"old"}
     service.put({**others, "cloud/main.js": contents(project)["cloud/main.js"]})
-    refused = run("deploy", "app", "--yes", status=1)
+    refused = run("deploy", "app", "--yes", status=4)
     assert "changed on the server, not by this folder: cloud/lib/jwt.js" in refused.stderr
     assert "? cloud/theirs.js" in refused.stdout
     assert service.running == 0
@@ -177,7 +222,7 @@ def test_what_somebody_edited_is_not_overwritten(
     edited = {**contents(project), "cloud/main.js": b"// by somebody in the dashboard"}
     service.put(edited)
     (project / "cloud" / "main.js").write_text("// mine\n", "utf-8")
-    assert "! cloud/main.js" in run("deploy", "app", "--yes", status=1).stdout
+    assert "! cloud/main.js" in run("deploy", "app", "--yes", status=4).stdout
     assert service.files() == edited
     run("deploy", "app", "--yes", "--replace")
     assert service.files() == contents(project)
@@ -253,7 +298,7 @@ def test_when_nobody_knows(run: Run, service: DeployService, project: Path) -> N
     service.before = fault
     assert (
         "either no release still runs, or the new one"
-        in run("deploy", "app", "--yes", status=1).stderr
+        in run("deploy", "app", "--yes", status=3).stderr
     )
     service.before = lambda _: None
     assert "nothing to deploy" in run("deploy", "app", "--yes").stderr
@@ -269,7 +314,7 @@ def test_two_who_deploy_at_once(run: Run, service: DeployService, project: Path)
             service.put({"cloud/main.js": b"theirs"})
 
     service.before = fault
-    refused = run("deploy", "app", "--yes", status=1)
+    refused = run("deploy", "app", "--yes", status=4)
     assert "somebody else made a release" in refused.stderr
     assert service.files() == {"cloud/main.js": b"theirs"}
 
@@ -281,7 +326,7 @@ def test_a_broken_way_back(run: Run, service: DeployService, fault: str) -> None
     service.put({"cloud/main.js": b"2"})
     service.before = lambda request: fault if request == "POST deploy" else None
     went = fault in {"drop after", "gateway after", "garbage"}
-    done = run("rollback", "--yes", status=0 if went else 1)
+    done = run("rollback", "--yes", status=0 if went else 3)
     assert service.running == (0 if went else 1)
     assert ("v1 runs" if went else "v2 still runs") in done.stdout + done.stderr
 
@@ -298,13 +343,13 @@ def test_another_release_during_a_way_back(run: Run, service: DeployService) -> 
         return None
 
     service.before = fault
-    refused = run("rollback", "--yes", status=1)
+    refused = run("rollback", "--yes", status=4)
     assert "release v1 was to run, but v3 runs" in refused.stderr
 
 
 def test_wrong_keys(run: Run, project: Path) -> None:
     """A refused key is named as such, and not shown."""
-    refused = run("deploy", "app", "--yes", status=1, PARSE_MASTER_KEY="wrong-key-of-tests")
+    refused = run("deploy", "app", "--yes", status=4, PARSE_MASTER_KEY="wrong-key-of-tests")
     assert "the master key is refused" in refused.stderr
     assert "wrong-key-of-tests" not in refused.stderr + refused.stdout
     assert (
@@ -332,7 +377,7 @@ def _release(folder: str, name: str, md5: str) -> dict[str, object]:
 def test_a_lying_service(run: Run, service: DeployService, project: Path, answer: object) -> None:
     """Names that leave the folder or speak to the terminal are refused, before anything is sent."""
     service.answer = lambda *_: answer  # type: ignore[method-assign]
-    assert "no release of cloud code" in run("diff", "app", status=1).stderr
+    assert "no release of cloud code" in run("diff", "app", status=3).stderr
 
 
 def test_what_is_left_out_and_what_is_refused(
@@ -512,5 +557,99 @@ def _live(run: Run, project: Path, url: str) -> None:
     (project / "cloud" / "main.js").write_bytes(first["cloud/main.js"])
     there("diff", "app")
     assert "v2 runs" in there("rollback", "v2", "--yes").stdout
-    wrong = run("releases", status=1, BACK4APP_DEPLOY_URL=url, PARSE_MASTER_KEY="wrong")
+    wrong = run("releases", status=4, BACK4APP_DEPLOY_URL=url, PARSE_MASTER_KEY="wrong")
     assert "error:" in wrong.stderr
+
+
+MODULE = json.dumps({"type": "module"})
+LOAD = """
+globalThis.Parse = { Cloud: new Proxy({}, { get: () => () => {} }), User: class {} };
+globalThis.app = { use() {} };
+await import(process.argv[2]);
+console.log('loaded');
+"""
+
+
+def loads(file: Path) -> str:
+    """Import a file as a server does, and return what Node says; `loaded` if it does."""
+    attempt = file.parents[2] / "attempt.mjs"
+    attempt.write_text(LOAD, "utf-8")
+    settings = CompanionSecrets.generate().environment()
+    del settings["VIRGIL_BRAINKEY_SECRET"]  # which needs a package of npm
+    done = subprocess.run(
+        [find_node().executable, attempt, file],
+        capture_output=True,
+        check=False,
+        cwd=file.parents[2],
+        encoding="utf-8",
+        env={"PATH": os.environ["PATH"], **settings},
+        timeout=60,
+    )
+    return done.stdout.strip() or done.stderr
+
+
+def added(shown: str, name: str) -> str:
+    """Return the lines that `cloud init` says are to be added to a file."""
+    _, _, rest = shown.partition(f"add to cloud/{name}:\n\n")
+    return rest.partition("\n\n")[0] + "\n"
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+@pytest.mark.parametrize("kind", ["module", "commonjs", "none"])
+def test_what_is_to_be_added_loads(run: Run, tmp_path: Path, kind: str, guarded: bool) -> None:
+    """Own main.js and app.js with the printed lines load, whichever kind package.json says."""
+    cloud = tmp_path / "my-app" / "cloud"
+    cloud.mkdir(parents=True)
+    if guarded:
+        (cloud / "encrypted-fields.json").write_text('{"version": 1, "classes": {}}', "utf-8")
+    if kind != "none":
+        (cloud / "package.json").write_text(json.dumps({"type": kind}), "utf-8")
+    (cloud / "hello.js").write_text(
+        "export const hi = 1;\n" if kind == "module" else "exports.hi = 1;\n", "utf-8"
+    )
+    own = (
+        "import { hi } from './hello.js';\n"
+        if kind == "module"
+        else "const { hi } = require('./hello.js');\n"
+    )
+    for name in ("main.js", "app.js"):
+        (cloud / name).write_text(f"{own}void hi;\n", "utf-8")
+    said = run("init", "my-app").stderr
+    for name in ("main.js", "app.js"):
+        lines = added(said, name)
+        assert ("installGuard" in lines) == (guarded and name == "main.js")
+        (cloud / name).write_text(f"{own}{lines}void hi;\n", "utf-8")
+        assert loads(cloud / name) == "loaded"
+
+
+@pytest.mark.parametrize("place", ["cloud", "above", "above, nothing of theirs", "changed later"])
+def test_what_is_written_loads(run: Run, tmp_path: Path, place: str) -> None:
+    """main.js and app.js are of the kind that Node takes them for, and so are files of theirs."""
+    cloud = tmp_path / "my-app" / "cloud"
+    cloud.mkdir(parents=True)
+    if place == "changed later":
+        run("init", "my-app")
+        (cloud / "package.json").write_text(MODULE, "utf-8")
+    elif place == "cloud":
+        (cloud / "package.json").write_text(MODULE, "utf-8")
+    else:
+        (tmp_path / "my-app" / "package.json").write_text(MODULE, "utf-8")
+    theirs = cloud / "theirs.js"
+    if "nothing" not in place:
+        theirs.write_text("export const theirs = 1;\n", "utf-8")
+    run("init", "my-app")
+    (cloud / "encrypted-fields.json").write_text('{"version": 1, "classes": {}}', "utf-8")
+    for path in (cloud / "main.js", cloud / "app.js", *([theirs] * theirs.exists())):
+        assert loads(path) == "loaded"
+    assert "everything is there already" in run("init", "my-app").stdout
+
+
+def test_a_package_file_that_nobody_can_read(run: Run, tmp_path: Path) -> None:
+    """Nothing is written beside a package.json that Node would refuse."""
+    cloud = tmp_path / "my-app" / "cloud"
+    cloud.mkdir(parents=True)
+    for content in ("{", "[]", "\xff"):
+        (cloud / "package.json").write_text(content, "latin-1")
+        refused = run("init", "my-app", status=1)
+        assert "package.json cannot be read" in refused.stderr
+        assert [path.name for path in cloud.iterdir()] == ["package.json"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import pickle
 import subprocess
 import sys
 import threading
@@ -21,17 +24,21 @@ from encrypted_parse.errors import (
     KeystoreError,
     KeystoreFileError,
     KeystoreLockedError,
+    KeystorePermissionError,
     KeystoreReadOnlyError,
+    NotPicklableError,
     WrongPassphraseError,
 )
 from encrypted_parse.keystore import (
     EnvironmentKeystore,
     FileKeystore,
+    KeptSession,
     KeyringKeystore,
     KeyService,
     Keystore,
     MemoryKeystore,
     Passphrase,
+    SessionKeeper,
     StoredKey,
     default_keystore_folder,
     keystore_from_env,
@@ -395,3 +402,90 @@ def test_a_folder_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mon
     with disk.locked_folder(keystore.folder), pytest.raises(KeystoreFileError, match="another"):
         keystore.delete("alice")
     assert keystore.find("alice") == FULL
+
+
+# --- kept sessions --------------------------------------------------------------------------
+
+SESSION = KeptSession("https://parse.example/parse", "älice", "TbQeiO6SCx", "r:0123456789abcdef")
+LATER = KeptSession("https://parse.example/parse", "bob", "hO2kXcPVqa", "r:fedcba9876543210")
+
+
+def test_a_session_is_kept_as_keys_are(keystore: Keystore) -> None:
+    """Files and keyrings keep one session, replace it, and forget it; nothing else keeps any."""
+    if isinstance(keystore, MemoryKeystore):
+        assert not isinstance(keystore, SessionKeeper)
+        return
+    assert isinstance(keystore, SessionKeeper)
+    keystore.delete_session()
+    assert keystore.find_session() is None
+    for session in (SESSION, LATER):
+        keystore.save_session(session)
+        assert keystore.find_session() == session
+    assert keystore.user_ids() == []
+    keystore.save(FULL)
+    keystore.delete("alice")
+    assert keystore.find_session() == LATER
+    keystore.delete_session()
+    assert keystore.find_session() is None
+    assert not isinstance(EnvironmentKeystore(f"alice:{KEYS[0].to_base64()}"), SessionKeeper)
+
+
+def test_a_session_is_sealed_where_keys_are(tmp_path: Path) -> None:
+    """The token is in no file of a sealed keystore, before and after every change of the seal."""
+    keystore = FileKeystore(tmp_path, "app")
+    keystore.save_session(SESSION)
+    file = keystore.folder / "session.key"
+    assert file.stat().st_mode & 0o777 == 0o600
+    plain = file.read_bytes()
+    for passphrase in ("one", "two"):
+        keystore.protect(Passphrase(passphrase))
+        assert keystore.find_session() == SESSION
+        content = file.read_bytes()
+        assert all(
+            secret not in base64.b64decode(json.loads(content)["session"])
+            for secret in (SESSION.session_token.encode(), SESSION.user_id.encode())
+        )
+        with pytest.raises(WrongPassphraseError):
+            FileKeystore(tmp_path, "app", protection=Passphrase("x")).find_session()
+        with pytest.raises(KeystoreLockedError):
+            FileKeystore(tmp_path, "app").find_session()
+    file.write_bytes(plain)  # somebody else's, put in the place of a sealed one
+    with pytest.raises(KeystoreFileError, match="holds no session"):
+        keystore.find_session()
+    file.write_bytes(content)
+    keystore.unprotect()
+    assert FileKeystore(tmp_path, "app").find_session() == SESSION
+
+
+def test_a_session_stays_in_its_place(tmp_path: Path) -> None:
+    """A file of another app, one that others can read, and a damaged one are refused."""
+    mine, other = (FileKeystore(tmp_path, name, protection=Passphrase("p")) for name in "ab")
+    for keystore in (mine, other):
+        keystore.save_session(SESSION)
+    file = mine.folder / "session.key"
+    good = file.read_bytes()
+    theirs = (other.folder / "session.key").read_bytes()
+    for content in (theirs, good[:-9], b"", b"[]", b"null", b'{"sealed": 1, "session": 1}'):
+        file.write_bytes(content)
+        with pytest.raises(KeystoreFileError):
+            mine.find_session()
+    file.write_bytes(good)
+    assert mine.find_session() == SESSION
+    file.chmod(0o644)
+    with pytest.raises(KeystorePermissionError):
+        mine.find_session()
+
+
+def test_sessions_show_no_token() -> None:
+    """Not in their `repr`, not in a pickle, not in the error about a record that is none."""
+    assert SESSION.session_token not in repr(SESSION)
+    with pytest.raises(NotPicklableError):
+        pickle.dumps(SESSION)
+    for content in (
+        b"{}",
+        b"[]",
+        b"x",
+        SESSION.to_bytes().replace(b'"version": 1', b'"version": 2'),
+    ):
+        with pytest.raises(ValueError, match=r"^not a kept session$"):
+            KeptSession.from_bytes(content)
