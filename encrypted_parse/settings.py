@@ -129,6 +129,12 @@ VARIABLES: Final = (
         "`tofu`",
     ),
     Variable(
+        "ENCRYPTED_PARSE_INSECURE_HOSTS",
+        "hosts that `http://` is allowed to, as inside a network of containers",
+        "names with commas between them, such as `parse,companion`",
+        "this machine alone",
+    ),
+    Variable(
         "ENCRYPTED_PARSE_USER", "whom commands log in, as `--user`", "a Parse user name", "none"
     ),
     Variable(

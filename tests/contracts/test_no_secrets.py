@@ -59,6 +59,7 @@ from encrypted_parse.errors import EncryptedParseError
 from encrypted_parse.keystore import (
     EnvironmentKeystore,
     FileKeystore,
+    KeptSession,
     KeyringKeystore,
     KeyService,
     Passphrase,
@@ -225,6 +226,7 @@ HOLDERS: dict[str, Callable[[Path], object]] = {
         TEXT, TEXT, 1, "u1", (Part("a.bin", 1),), bytes(32), KEY
     ),
     "EnvironmentKeystore": lambda _: EnvironmentKeystore(f"u1:{KEY.to_base64()}"),
+    "KeptSession": lambda _: KeptSession("https://parse.invalid", "alice", "u1", TEXT),
     "FileVerbs": lambda _: FileVerbs("u1", _client_directory(), _memory_keystore()),
     "FileKeystore": _file_keystore,
     "HttpRequest": lambda _: HttpRequest(
