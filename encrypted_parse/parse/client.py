@@ -19,6 +19,7 @@ from encrypted_parse.errors import (
     ObjectNotFoundError,
     OutcomeUnknownError,
     ResponseTooLargeError,
+    SessionExpiredError,
 )
 from encrypted_parse.parse.answers import expect_object, read_answer, read_failure, read_object
 from encrypted_parse.parse.app import UserSession
@@ -85,8 +86,9 @@ class ParseClient(RestClient):
         return _session({**answer, "sessionToken": session_token})
 
     def log_out(self) -> None:
-        """End this client's session on the server."""
-        read_answer(self._send("POST", "logout", {}, repeat=Repeat.SAFE))
+        """End this client's session on the server; one that has ended already is no error."""
+        with contextlib.suppress(SessionExpiredError):
+            read_answer(self._send("POST", "logout", {}, repeat=Repeat.SAFE))
 
     # --- objects ----------------------------------------------------------------------------
 

@@ -154,6 +154,10 @@ class TrustedDirectory:
         """Drop a user from the cache; what is remembered stays."""
         self._directory.forget(user_id)
 
+    def forget_all(self) -> None:
+        """Drop every user from the cache; what is remembered stays."""
+        self._directory.forget_all()
+
     def _as_judged(self, card: Card) -> TrustedChain | None:
         with self._lock:
             known = self._judged.find(card.user_id)
