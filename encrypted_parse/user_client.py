@@ -30,6 +30,7 @@ from encrypted_parse.models import (
     SaveOutcome,
     Sealer,
     Sharing,
+    UserNames,
     Users,
     explain,
     for_each,
@@ -38,6 +39,7 @@ from encrypted_parse.models import (
     who_can_read,
 )
 from encrypted_parse.parse import ParseClient, UserSession
+from encrypted_parse.trust import KnownNames
 
 M = TypeVar("M", bound=Model)
 
@@ -46,10 +48,13 @@ M = TypeVar("M", bound=Model)
 class UserClient:
     """One user's session: saves, fetches, and holds E3Kit's verbs as `e3kit`."""
 
-    def __init__(self, session: UserSession, parse: ParseClient, e3kit: E3Kit) -> None:
+    def __init__(
+        self, session: UserSession, parse: ParseClient, e3kit: E3Kit, names: KnownNames
+    ) -> None:
         self._session = session
         self.parse = parse
         self.e3kit = e3kit
+        self._names = UserNames(parse, names)
         self._roles = RoleDirectory(parse)
         self._sealer = E3KitSealer(e3kit, self._roles)
         self._files = Files(parse, e3kit)
@@ -79,6 +84,27 @@ class UserClient:
     def register(self) -> Card:
         """Make the user's keys and publish the card, once per user. See `E3Kit.register`."""
         return self.e3kit.register()
+
+    def user(self, username: str, *, expect_user_id: str | None = None) -> str:
+        """Return the user id of the user with this exact name, where the app lets it be found.
+
+        By default Parse Server hides users from each other, and with them their names: the
+        companion's setting `ENCRYPTED_PARSE_FIND_USERS` opens names, see docs/companion.md.
+        **The server says who it is**: its first answer is remembered, another one refused, and
+        whether the first was true is told by `E3Kit.safety_number` alone.
+
+        Args:
+            username: The whole name, in its case.
+            expect_user_id: The user id that this has to be, as you know it from elsewhere; it
+                takes the place of what is remembered, as after a change of the name.
+
+        Raises:
+            ObjectNotFoundError: There is no such user, or none that you may find.
+            UnexpectedUserIdError: The answer is another user than the remembered or expected one.
+            FunctionFailedError: The companion is missing, or older.
+            InvalidValueError: *username* is no name.
+        """
+        return self._names.user_id(username, expect_user_id)
 
     def save(self, instance: M) -> M:
         """Create or update one object. See `ObjectStore.save`."""
@@ -217,9 +243,7 @@ class UserClient:
         """
         return explain(instance, self._sealer)
 
-    def who_can_read(
-        self, instance: Model, *, candidates: Users = ()
-    ) -> dict[str, Readers]:
+    def who_can_read(self, instance: Model, *, candidates: Users = ()) -> dict[str, Readers]:
         """Tell who can read each stored value: by its envelope, not by the ACL.
 
         A directory finds keys by users, not users by keys: keys that belong to none of the
