@@ -26,6 +26,7 @@ MAX_HEADER_BYTES = 1024 * 1024
 MAX_TEXT_BYTES = 64 * 1024 * 1024
 _STDIN = Path("-")
 _BASE64_START = b"M"  # of the byte 0x30, with which every envelope begins
+_START_BYTES = 64  # of base64 in lines, white space perhaps
 _IN_MEMORY_BYTES = 16 * 1024 * 1024
 
 SourceArgument = Annotated[
@@ -110,9 +111,9 @@ def decrypt(
     signers = e3kit.author_keys(user_id_of(client, sender) if sender else e3kit.user_id)
     with _input(source) as file, _shown(out) as target:
         if text:
-            _write(target, e3kit.open(from_text(_read_text(file).strip()), signers))
+            _write(target, e3kit.open(from_text(_read_text(file)), signers))
             return
-        if file.read(1) == _BASE64_START:
+        if file.read(_START_BYTES).lstrip().startswith(_BASE64_START):
             raise ConfigurationError("this is a message as text", hint="add --text")
         file.seek(0)
         with progress_bar("decrypting", as_bytes=True) as advance:
@@ -169,12 +170,12 @@ def _read_head(file: BinaryIO) -> tuple[bytes, int]:
     """Return the first part of a message, decoded, and how many bytes it has in all."""
     head = file.read(MAX_HEADER_BYTES)
     total = file.seek(0, 2)
-    if not head.startswith(_BASE64_START):
+    if not head[:_START_BYTES].lstrip().startswith(_BASE64_START):
         return head, total
     if total > MAX_TEXT_BYTES:
         raise MalformedEnvelopeError("the base64 text is too long")
     file.seek(0)
-    message = from_text(file.read().decode("utf-8", "replace").strip())
+    message = from_text(file.read().decode("utf-8", "replace"))
     return message, len(message)
 
 

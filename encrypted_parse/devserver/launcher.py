@@ -29,6 +29,7 @@ def dev_server(  # noqa: PLR0913 - what one can want of a server, all by keyword
     port: int = 0,
     cloud_main: Path | str | None = None,
     encrypted_fields: Path | str | None = None,
+    find_users: bool = False,
     icu_locale: str | None = None,
     verbose: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -45,6 +46,7 @@ def dev_server(  # noqa: PLR0913 - what one can want of a server, all by keyword
         cloud_main: Your own cloud code (CommonJS or an ES module), loaded after the companion's.
         encrypted_fields: What `encrypted-parse schema export` wrote: the guard then checks these
             columns.
+        find_users: Let users be found by their exact names: docs/companion.md, ``find-users``.
         icu_locale: Let the database sort text as people of this locale do (``en-US``), as many
             production servers do, instead of by bytes. Only when the database is made.
         verbose: Let Parse Server log every request. What clients send is then in the log.
@@ -82,7 +84,7 @@ def dev_server(  # noqa: PLR0913 - what one can want of a server, all by keyword
             "icuLocale": icu_locale,
             "port": port,
             "verbose": verbose,
-            **_secret_settings(secrets),
+            **_secret_settings(secrets, find_users=find_users),
         }
         process = ServerProcess(node, folder)
         stack.callback(process.stop)
@@ -106,7 +108,7 @@ def dev_server(  # noqa: PLR0913 - what one can want of a server, all by keyword
         )
 
 
-def _secret_settings(secrets: ServerSecrets) -> dict[str, Any]:
+def _secret_settings(secrets: ServerSecrets, *, find_users: bool) -> dict[str, Any]:
     """Return the settings that travel through a pipe because a command line can be read by all."""
     return {
         "applicationId": secrets.application_id,
@@ -114,5 +116,8 @@ def _secret_settings(secrets: ServerSecrets) -> dict[str, Any]:
         "javascriptKey": secrets.javascript_key,
         "masterKey": secrets.master_key,
         "databasePassword": secrets.database_password,
-        "virgil": secrets.companion.environment(),
+        "virgil": {
+            **secrets.companion.environment(),
+            **({"ENCRYPTED_PARSE_FIND_USERS": "exact"} if find_users else {}),
+        },
     }
