@@ -29,6 +29,8 @@ _NOT_FOUND = 101
 _INVALID_SESSION = 209
 _DUPLICATE_REQUEST = 159
 _USERNAME_TAKEN = 202
+_VALIDATION = 142
+_MAX_NAMES = 20  # of one call of find-users
 _FUNCTION_FAILED = 141
 _MAX_ROLE_DEPTH = 32
 _HIDDEN = frozenset({"password"})
@@ -276,11 +278,13 @@ class InMemoryParse:
         """Do what the companion's function `find-users` does."""
         if user is None:
             raise RefusedError(_INVALID_SESSION, "log in first")
+        names = params.get("names")
+        if not isinstance(names, list) or not 0 < len(names) <= _MAX_NAMES:
+            raise RefusedError(_VALIDATION, "the parameter names is a list of 1 to 20 user names")
         found = {
             row["username"]: object_id
             for object_id, row in self._storage.rows("_User").items()
-            if row["username"] in params["names"]
-            and (self.finds_users or self._may(row, user, "read"))
+            if row["username"] in names and (self.finds_users or self._may(row, user, "read"))
         }
         return {"users": found}
 
