@@ -310,12 +310,11 @@ def test_places(any_user: MakeUser, request: pytest.FixtureRequest) -> None:
     if place == "real" or "postgres" in place:
         require_postgis(library, milan)
         return
-    near = library.books.filter(place__near=milan)
-    assert [one.title for one in near] == ["milan", "rome", "oslo"]
-    assert [one.title for one in library.books.filter(place__near=(milan, 600))] == [
-        "milan",
-        "rome",
-    ]
+    near = [one.title for one in library.books.filter(place__near=milan)]
+    within = [one.title for one in library.books.filter(place__near=(milan, 600))]
+    assert (sorted(near), sorted(within)) == (["milan", "oslo", "rome"], ["milan", "rome"])
+    if "mongodb" not in place:  # SecantusDB selects by distance, and does not sort by it
+        assert (near, within) == (["milan", "rome", "oslo"], ["milan", "rome"])
 
 
 def require_postgis(library: Library, place: GeoPoint) -> None:
