@@ -41,6 +41,7 @@ from encrypted_parse.transport import (
     insecure_hosts,
 )
 from encrypted_parse.trust import (
+    KnownNames,
     Logins,
     MemoryTrustStore,
     SqliteTrustStore,
@@ -336,7 +337,8 @@ class EncryptedClient:
             trust=keeper,
             login_password=login_password,
         )
-        return UserClient(session, parse, e3kit)
+        names = KnownNames(self._app.application_id, session.user_id, self._trust_store)
+        return UserClient(session, parse, e3kit, names)
 
     def __repr__(self) -> str:
         return f"<EncryptedClient {self._app.server_url}>"

@@ -109,8 +109,11 @@ an exception has passed it. What a class is for is said here; which call raises 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+_OBJECT_ID = re.compile(r"[A-Za-z0-9]{10}")  # as Parse Server makes them
 
 
 class EncryptedParseError(Exception):
@@ -427,6 +430,15 @@ class FormerKeyError(DirectoryError):
         self.fingerprint = fingerprint
 
 
+def _for_names(user_ids: Sequence[str], hint: str | None) -> str | None:
+    """Say in the hint if what stands for a user id looks like a user's name."""
+    for user_id in user_ids:
+        if not _OBJECT_ID.fullmatch(user_id):
+            named = f"{user_id!r} looks like a user name, and users are named by their object ids"
+            return f"{named}: client.user({user_id!r}) may find it" + (f"; {hint}" if hint else "")
+    return hint
+
+
 class NotRegisteredError(DirectoryError):
     """A user has no card.
 
@@ -436,7 +448,7 @@ class NotRegisteredError(DirectoryError):
 
     def __init__(self, user_ids: Sequence[str], *, hint: str | None = None) -> None:
         names = ", ".join(repr(user_id) for user_id in user_ids)
-        super().__init__(f"no public key is published for {names}", hint=hint)
+        super().__init__(f"no public key is published for {names}", hint=_for_names(user_ids, hint))
         self.user_ids = tuple(user_ids)
 
 
@@ -451,7 +463,9 @@ class RecipientsNotRegisteredError(DirectoryError):
         names = ", ".join(repr(user_id) for user_id in user_ids)
         super().__init__(
             f"cannot encrypt for {names}: not registered",
-            hint="each recipient has to call register() once; nothing was saved",
+            hint=_for_names(
+                user_ids, "each recipient has to call register() once; nothing was saved"
+            ),
         )
         self.user_ids = tuple(user_ids)
 
@@ -469,7 +483,7 @@ class TrustStoreError(DirectoryError):
 
 
 class UnexpectedUserIdError(DirectoryError):
-    """A log-in was answered with a user id that nobody confirmed; no key was opened.
+    """A log-in or a name was answered with a user id that nobody confirmed; no key was used.
 
     Attributes:
         user_id: What the server answered.

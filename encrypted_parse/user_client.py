@@ -30,12 +30,16 @@ from encrypted_parse.models import (
     SaveOutcome,
     Sealer,
     Sharing,
+    UserNames,
+    Users,
     explain,
     for_each,
     reseal_objects,
+    user_ids_of,
     who_can_read,
 )
 from encrypted_parse.parse import ParseClient, UserSession
+from encrypted_parse.trust import KnownNames
 
 M = TypeVar("M", bound=Model)
 
@@ -44,11 +48,15 @@ M = TypeVar("M", bound=Model)
 class UserClient:
     """One user's session: saves, fetches, and holds E3Kit's verbs as `e3kit`."""
 
-    def __init__(self, session: UserSession, parse: ParseClient, e3kit: E3Kit) -> None:
+    def __init__(
+        self, session: UserSession, parse: ParseClient, e3kit: E3Kit, names: KnownNames
+    ) -> None:
         self._session = session
         self.parse = parse
         self.e3kit = e3kit
-        self._sealer = E3KitSealer(e3kit, RoleDirectory(parse))
+        self._names = UserNames(parse, names)
+        self._roles = RoleDirectory(parse)
+        self._sealer = E3KitSealer(e3kit, self._roles)
         self._files = Files(parse, e3kit)
         self._store = ObjectStore(parse, self._sealer, self._files)
         self._sharing = Sharing(parse, self._sealer)
@@ -76,6 +84,27 @@ class UserClient:
     def register(self) -> Card:
         """Make the user's keys and publish the card, once per user. See `E3Kit.register`."""
         return self.e3kit.register()
+
+    def user(self, username: str, *, expect_user_id: str | None = None) -> str:
+        """Return the user id of the user with this exact name, where the app lets it be found.
+
+        By default Parse Server hides users from each other, and with them their names: the
+        companion's setting `ENCRYPTED_PARSE_FIND_USERS` opens names, see docs/companion.md.
+        **The server says who it is**: its first answer is remembered, another one refused, and
+        whether the first was true is told by `E3Kit.safety_number` alone.
+
+        Args:
+            username: The whole name, in its case.
+            expect_user_id: The user id that this has to be, as you know it from elsewhere; it
+                takes the place of what is remembered, as after a change of the name.
+
+        Raises:
+            ObjectNotFoundError: There is no such user, or none that you may find.
+            UnexpectedUserIdError: The answer is another user than the remembered or expected one.
+            FunctionFailedError: The companion is missing, or older.
+            InvalidValueError: *username* is no name.
+        """
+        return self._names.user_id(username, expect_user_id)
 
     def save(self, instance: M) -> M:
         """Create or update one object. See `ObjectStore.save`."""
@@ -214,9 +243,7 @@ class UserClient:
         """
         return explain(instance, self._sealer)
 
-    def who_can_read(
-        self, instance: Model, *, candidates: Iterable[str] = ()
-    ) -> dict[str, Readers]:
+    def who_can_read(self, instance: Model, *, candidates: Users = ()) -> dict[str, Readers]:
         """Tell who can read each stored value: by its envelope, not by the ACL.
 
         A directory finds keys by users, not users by keys: keys that belong to none of the
@@ -225,10 +252,10 @@ class UserClient:
         Raises:
             ObjectNotFoundError: There is no such row, or you may not read it.
         """
-        return who_can_read(instance, self.parse, self._sealer, candidates)
+        return who_can_read(instance, self.parse, self._sealer, user_ids_of(candidates))
 
-    def share(self, instance: M, *, with_: Iterable[str | Pointer[Any]]) -> M:
-        """Let more users read a saved object; returns it as it is now.
+    def share(self, instance: M, *, with_: Users) -> M:
+        """Let one or more users read a saved object; returns it as it is now.
 
         Any reader who may write the row can share it: each value is verified, and a stanza is
         added for each user; ciphertext and the author's signature stay. The ACL lets the users
@@ -236,14 +263,15 @@ class UserClient:
         knows nothing of it: once the author changes the value, it is for the rule's readers again.
 
         Raises:
-            InvalidValueError: The object was never saved, or has unsaved changes.
+            InvalidValueError: The object was never saved, or has unsaved changes; or *with_* names
+                no users.
             EnvelopeError: A value cannot be opened; nothing is shared then.
             RecipientsNotRegisteredError: Some users have no card; lists all of them.
             StaleObjectError: The server holds other values than this object.
         """
         return self._sharing.share(instance, with_)
 
-    def revoke(self, instance: Model, *, from_: Iterable[str | Pointer[Any]]) -> RevokeReport:
+    def revoke(self, instance: Model, *, from_: Users) -> RevokeReport:
         """Take users out of the readers of a saved object.
 
         They leave the ACL and the lists that recipient rules read; every value is encrypted
@@ -264,7 +292,7 @@ class UserClient:
         self,
         objects: Iterable[M] | Query[M],
         *,
-        with_: Iterable[str | Pointer[Any]],
+        with_: Users,
         checkpoint: ResealCheckpoint | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> BatchReport:
@@ -276,7 +304,7 @@ class UserClient:
         Raises:
             TransportError: The server could not be reached; go on later.
         """
-        users = list(with_)
+        users = user_ids_of(with_)
         return for_each(
             objects,
             lambda instance: self._sharing.share(instance, users),
@@ -288,12 +316,12 @@ class UserClient:
         self,
         objects: Iterable[M] | Query[M],
         *,
-        from_: Iterable[str | Pointer[Any]],
+        from_: Users,
         checkpoint: ResealCheckpoint | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> BatchReport:
         """Take users out of every object of a query, or a list. As `share_all`."""
-        users = list(from_)
+        users = user_ids_of(from_)
         return for_each(
             objects,
             lambda instance: self._sharing.revoke(instance, users),
@@ -301,8 +329,27 @@ class UserClient:
             progress=progress,
         )
 
+    # --- caches -----------------------------------------------------------------------------
+
+    def forget_roles(self) -> None:
+        """Ask the server for roles' members next time: they are kept for five minutes."""
+        self._roles.forget()
+
+    def reload(self) -> None:
+        """Ask for everything anew: cards, roles' members, groups' members.
+
+        For a program that knows that something changed. What is remembered of other users' keys
+        (`E3Kit.trust_of`) is no cache, and stays.
+        """
+        self.forget_roles()
+        self.e3kit.forget_cards()
+        self.e3kit.forget_group_members()
+
     def log_out(self) -> None:
-        """End the session on the server. The private key stays on this machine."""
+        """End the session on the server; one that has ended already is no error.
+
+        The private key stays on this machine.
+        """
         self.parse.log_out()
 
     def __repr__(self) -> str:

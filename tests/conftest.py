@@ -76,7 +76,12 @@ def other_server(dev_server: DevServer) -> Iterator[Callable[[str], Server]]:
         yield start
 
 
-OTHERS = ("7.5 on postgres", "7.5 on mongodb", "9.10 on mongodb")
+OTHERS = (
+    "7.5 on postgres",
+    "7.5 on mongodb",
+    "9.10 on mongodb",
+    "9.10 on postgres with ICU collation",
+)
 
 
 @pytest.fixture(

@@ -7,6 +7,7 @@ const { decodeBase64 } = require('./encoding.js');
  * whether a value is an envelope, of which form, and for which key identifiers. Strict DER, bounded.
  * It says nothing of whether the envelope can be opened: only a recipient's key can.
  */
+const WHITE_SPACE = /[\t\n\v\f\r ]+/g;
 const MAX_TEXT_CHARACTERS = 32 * 1024 * 1024;
 const MAX_HEADER_BYTES = 1024 * 1024;
 const MAX_RECIPIENTS = 1024;
@@ -139,8 +140,10 @@ class Reader {
  * @returns {Envelope | null} null if it is not an envelope
  */
 function parseEnvelope(text) {
-  if (typeof text !== 'string' || text.length > MAX_TEXT_CHARACTERS || text[0] !== 'M') return null;
-  const message = decodeBase64(text);
+  if (typeof text !== 'string' || text.length > MAX_TEXT_CHARACTERS) return null;
+  const encoded = text.replace(WHITE_SPACE, ''); // lines, as many encoders write them and E3Kit reads them
+  if (encoded[0] !== 'M') return null;
+  const message = decodeBase64(encoded);
   if (message === null) return null;
   try {
     return parseMessage(message);

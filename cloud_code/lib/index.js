@@ -5,13 +5,14 @@
  *
  *     const companion = require('./lib');
  *     const settings = companion.loadSettings(process.env);
- *     companion.installCloudFunctions(Parse, settings);             // tokens, roles, deleted users, storage
+ *     companion.installCloudFunctions(Parse, settings);             // tokens, roles, names, deleted users, storage
  *     companion.installGuard(Parse, require('./encrypted-fields.json'));
  *     app.use('/virgil', companion.virgilHandler(Parse, settings)); // cards, Keyknox, BrainKey
  */
 const { brainKeyRoutes } = require('./brainkey.js');
 const { cardRoutes } = require('./cards-service.js');
 const { createEncodableCheck, refuseUnencodableBodies } = require('./encodable.js');
+const { installFindUsers } = require('./find-users.js');
 const { createGuard, installGuard } = require('./guard.js');
 const { createHandler } = require('./http.js');
 const { keyknoxRoutes } = require('./keyknox-service.js');
@@ -22,7 +23,7 @@ const { prepare, prepareInBackground, storesOf } = require('./stores.js');
 const { installVirgilJwt } = require('./virgil-jwt.js');
 
 /**
- * Define the functions `virgil-jwt`, `role-members`, `encrypted-parse-status` and
+ * Define the functions `virgil-jwt`, `role-members`, `find-users`, `encrypted-parse-status` and
  * `encrypted-parse-repair`, clean up after deleted users, and begin to make the storage.
  *
  * Parse Server keeps one `afterDelete` a class: an app that has its own for users passes
@@ -36,6 +37,7 @@ function installCloudFunctions(Parse, settings, { afterDeleteUser = true } = {})
   storesOf(Parse, settings);
   installVirgilJwt(Parse, settings);
   installRoleMembers(Parse);
+  installFindUsers(Parse, settings);
   installStatus(Parse, settings);
   if (afterDeleteUser) Parse.Cloud.afterDelete('_User', ({ object }) => forgetUser(Parse, object.id));
   prepareInBackground(Parse, settings);

@@ -29,9 +29,9 @@ class Settings {
   /**
    * @param {{appId: string, apiKeyId: string, keyknoxBytes: number,
    *          apiKey: import('node:crypto').KeyObject, serviceKey: import('node:crypto').KeyObject,
-   *          brainKeySecret: Buffer | null}} parts
+   *          brainKeySecret: Buffer | null, findUsers: boolean}} parts
    */
-  constructor({ appId, apiKeyId, apiKey, serviceKey, brainKeySecret, keyknoxBytes }) {
+  constructor({ appId, apiKeyId, apiKey, serviceKey, brainKeySecret, keyknoxBytes, findUsers }) {
     this.appId = appId;
     this.apiKeyId = apiKeyId;
     this.#apiKey = apiKey;
@@ -43,6 +43,8 @@ class Settings {
     this.servicePublicKey = createPublicKey(serviceKey);
     /** How much one identity may keep in Keyknox. */
     this.keyknoxBytes = keyknoxBytes;
+    /** Whether everybody who is logged in finds users by their exact names: see find-users.js. */
+    this.findUsers = findUsers;
     const secret = serviceKey.export({ type: 'pkcs8', format: 'der' });
     this.#rowKey = Buffer.from(hkdfSync('sha256', secret, '', ROW_KEY_LABEL, ROW_KEY_BYTES));
     Object.freeze(this);
@@ -89,6 +91,7 @@ function loadSettings(env) {
     serviceKey: readKey(env, 'VIRGIL_SERVICE_KEY'),
     brainKeySecret: readSecret(env, 'VIRGIL_BRAINKEY_SECRET'),
     keyknoxBytes: readBytes(env, 'VIRGIL_KEYKNOX_BYTES', DEFAULT_KEYKNOX_BYTES),
+    findUsers: readFindUsers(env, 'ENCRYPTED_PARSE_FIND_USERS'),
   });
 }
 
@@ -123,6 +126,13 @@ function readBytes(env, name, byDefault) {
   if (!env[name]) return byDefault;
   if (/^[1-9][0-9]{0,11}$/.test(env[name].trim())) return Number(env[name]);
   throw new Error(`encrypted_parse: ${name} is not a number of bytes`);
+}
+
+/** Whether users are found by their exact names; a value that says something else is no guess. */
+function readFindUsers(env, name) {
+  const value = env[name]?.trim() ?? '';
+  if (value === '' || value === 'exact') return value === 'exact';
+  throw new Error(`encrypted_parse: ${name} is "exact", or not set`);
 }
 
 module.exports = { Settings, VARIABLES, loadSettings };

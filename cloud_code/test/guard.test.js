@@ -36,11 +36,20 @@ test('every message of the vectors is read: its form and its recipients', () => 
   assert.equal(count, 18);
 });
 
+test('white space in base64 is nothing: many encoders write lines, and E3Kit reads them', () => {
+  const { message } = messages.get('sign-and-encrypt-1-padded');
+  const read = parseEnvelope(message);
+  assert.equal(read.form, 'authEncrypt');
+  for (const text of [`${message}\n`, ` ${message}`, message.replace(/.{76}/g, '$&\r\n'), [...message].join('\v\f\t')]) {
+    assert.deepEqual(parseEnvelope(text), read);
+  }
+});
+
 test('no other text is an envelope', () => {
   const { message } = messages.get('sign-and-encrypt-1-padded');
   const bytes = Buffer.from(message, 'base64');
   const wrong = [
-    '', 'hello', 'M', 'MIIB', 'null', 5, null, undefined, {}, [message], bytes, `${message}\n`, ` ${message}`,
+    '', 'hello', 'M', 'MIIB', 'null', 5, null, undefined, {}, [message], bytes, `${message}\u00a0`, `\ufeff${message}`,
     message.replace(/=+$/, ''), message.slice(0, 100), randomBytes(400).toString('base64'),
     Buffer.concat([Buffer.from('3080', 'hex'), bytes.subarray(2)]).toString('base64'),
     Buffer.concat([Buffer.from('3084ffffffff', 'hex'), Buffer.alloc(60)]).toString('base64'),

@@ -40,6 +40,9 @@ def dev(
             show_default=False,
         ),
     ] = None,
+    find_users: Annotated[
+        bool, typer.Option("--find-users", help="Let users be found by their exact names.")
+    ] = False,
     port: Annotated[
         int,
         typer.Option(
@@ -65,7 +68,13 @@ def dev(
     with (
         suppress(KeyboardInterrupt),
         _signals_as_keyboard_interrupt(),
-        dev_server(data_dir, port=port, encrypted_fields=encrypted_fields, progress=say) as server,
+        dev_server(
+            data_dir,
+            port=port,
+            encrypted_fields=encrypted_fields,
+            find_users=find_users,
+            progress=say,
+        ) as server,
     ):
         if as_json:
             write_json(_summary(server), in_one_line=True)

@@ -16,6 +16,7 @@ from encrypted_parse._translating import translating
 from encrypted_parse.cli.output import show
 from encrypted_parse.cli.session import JsonOption, PasswordFdOption, UserOption, log_in
 from encrypted_parse.cli.terminal import ContentWriter, progress_bar
+from encrypted_parse.cli.who import user_id_of, user_ids_of
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.envelope import Header, from_text
 from encrypted_parse.errors import ConfigurationError, MalformedEnvelopeError, SignerNotFoundError
@@ -25,6 +26,7 @@ MAX_HEADER_BYTES = 1024 * 1024
 MAX_TEXT_BYTES = 64 * 1024 * 1024
 _STDIN = Path("-")
 _BASE64_START = b"M"  # of the byte 0x30, with which every envelope begins
+_START_BYTES = 64  # of base64 in lines, white space perhaps
 _IN_MEMORY_BYTES = 16 * 1024 * 1024
 
 SourceArgument = Annotated[
@@ -52,8 +54,8 @@ def encrypt(
         list[str] | None,
         typer.Option(
             "--to",
-            metavar="USER_ID",
-            help="Who may read it, beside yourself; may be repeated.",
+            metavar="USER",
+            help="Who may read it, beside yourself: a user id, or a name; may be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -64,10 +66,14 @@ def encrypt(
 ) -> None:
     """Sign a file and encrypt it for users; every E3Kit reads it.
 
+    A name is looked up where the app allows it, and the server says who that is. Ten letters and
+    digits are an id; name:elizabeth1 and id:bob say what they are.
+
     encrypted-parse encrypt report.pdf --to hO2kXcPVqa -o report.pdf.enc
     """
-    e3kit = log_in(user, password_fd).e3kit
-    cards = list(e3kit.find_users(to).values()) if to else []
+    client = log_in(user, password_fd)
+    e3kit = client.e3kit
+    cards = e3kit.find_users(user_ids_of(client, to))
     target = _target(out, encrypted_file=not text)
     with _input(source) as file:
         if text:
@@ -83,8 +89,8 @@ def decrypt(
         str | None,
         typer.Option(
             "--from",
-            metavar="USER_ID",
-            help="Who has to have signed it; without it, yourself.",
+            metavar="USER",
+            help="Who has to have signed it, by user id or name; without it, yourself.",
             show_default=False,
         ),
     ] = None,
@@ -100,13 +106,14 @@ def decrypt(
 
     encrypted-parse decrypt report.pdf.enc --from TbQeiO6SCx -o report.pdf
     """
-    e3kit = log_in(user, password_fd).e3kit
-    signers = e3kit.author_keys(sender or e3kit.user_id)
+    client = log_in(user, password_fd)
+    e3kit = client.e3kit
+    signers = e3kit.author_keys(user_id_of(client, sender) if sender else e3kit.user_id)
     with _naming_the_sender(sender), _input(source) as file, _shown(out) as target:
         if text:
-            _write(target, e3kit.open(from_text(_read_text(file).strip()), signers))
+            _write(target, e3kit.open(from_text(_read_text(file)), signers))
             return
-        if file.read(1) == _BASE64_START:
+        if file.read(_START_BYTES).lstrip().startswith(_BASE64_START):
             raise ConfigurationError("this is a message as text", hint="add --text")
         file.seek(0)
         with progress_bar("decrypting", as_bytes=True) as advance:
@@ -119,7 +126,7 @@ def inspect(
         list[str] | None,
         typer.Option(
             "--known",
-            metavar="USER_ID",
+            metavar="USER",
             help="Name this user's key among the recipients; needs a login; may be repeated.",
             show_default=False,
         ),
@@ -140,9 +147,9 @@ def inspect(
     header = Header.from_bytes(message)
     names: dict[bytes, str] = {}
     if known:
-        e3kit = log_in(user, password_fd).e3kit
-        for user_id in known:
-            for key in e3kit.author_keys(user_id):
+        client = log_in(user, password_fd)
+        for user_id in user_ids_of(client, known):
+            for key in client.e3kit.author_keys(user_id):
                 names |= dict.fromkeys(_identifiers(key), user_id)
     facts: dict[str, Any] = {
         "form": header.form.name.lower(),
@@ -165,12 +172,12 @@ def _read_head(file: BinaryIO) -> tuple[bytes, int]:
     """Return the first part of a message, decoded, and how many bytes it has in all."""
     head = file.read(MAX_HEADER_BYTES)
     total = file.seek(0, 2)
-    if not head.startswith(_BASE64_START):
+    if not head[:_START_BYTES].lstrip().startswith(_BASE64_START):
         return head, total
     if total > MAX_TEXT_BYTES:
         raise MalformedEnvelopeError("the base64 text is too long")
     file.seek(0)
-    message = from_text(file.read().decode("utf-8", "replace").strip())
+    message = from_text(file.read().decode("utf-8", "replace"))
     return message, len(message)
 
 

@@ -11,6 +11,7 @@ from encrypted_parse.cli.keys import fingerprint_of
 from encrypted_parse.cli.output import say, show
 from encrypted_parse.cli.session import JsonOption, PasswordFdOption, UserOption, log_in
 from encrypted_parse.cli.terminal import confirm, write, write_qr
+from encrypted_parse.cli.who import user_id_of, user_ids_of
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import ConfigurationError, NotRegisteredError
 from encrypted_parse.trust import SafetyNumber
@@ -18,13 +19,13 @@ from encrypted_parse.trust import SafetyNumber
 _TRUST_HINT = "set ENCRYPTED_PARSE_TRUST to a file in a folder of your own"
 
 UserIdArgument = Annotated[
-    str, typer.Argument(metavar="USER_ID", help="The Parse object id of the user.")
+    str, typer.Argument(metavar="USER", help="The user's Parse object id, or name.")
 ]
 
 
 def whois(
     user_ids: Annotated[
-        list[str], typer.Argument(metavar="USER_ID...", help="Parse object ids of users.")
+        list[str], typer.Argument(metavar="USER...", help="Parse object ids of users, or names.")
     ],
     user: UserOption = None,
     password_fd: PasswordFdOption = None,
@@ -34,9 +35,10 @@ def whois(
 
     encrypted-parse whois hO2kXcPVqa
     """
-    e3kit = log_in(user, password_fd).e3kit
+    client = log_in(user, password_fd)
+    e3kit = client.e3kit
     facts = []
-    for user_id, card in e3kit.find_users(user_ids).items():
+    for user_id, card in e3kit.find_users(user_ids_of(client, user_ids)).items():
         facts.append(
             {
                 "user_id": user_id,
@@ -60,7 +62,7 @@ def whois(
 def fingerprint(
     user_id: Annotated[
         str | None,
-        typer.Argument(metavar="[USER_ID]", help="Whose key; without it, your own."),
+        typer.Argument(metavar="[USER]", help="Whose key, by user id or name; or your own."),
     ] = None,
     user: UserOption = None,
     password_fd: PasswordFdOption = None,
@@ -70,8 +72,12 @@ def fingerprint(
 
     encrypted-parse fingerprint hO2kXcPVqa
     """
-    e3kit = log_in(user, password_fd).e3kit
-    card = e3kit.find_own_card() if user_id is None else e3kit.find_users([user_id])[user_id]
+    client = log_in(user, password_fd)
+    e3kit = client.e3kit
+    if user_id is None:
+        card = e3kit.find_own_card()
+    else:
+        card = e3kit.find_users(user_id_of(client, user_id))
     if card is None:
         raise NotRegisteredError([e3kit.user_id], hint="`encrypted-parse register`")
     show({"fingerprint": fingerprint_of(card)}, as_json=as_json)
@@ -125,7 +131,8 @@ def verify_user(
 
     encrypted-parse verify-user hO2kXcPVqa
     """
-    e3kit = log_in(user, password_fd).e3kit
+    client = log_in(user, password_fd)
+    e3kit, user_id = client.e3kit, user_id_of(client, user_id)
     if any((accept, compare is not None, accept_former is not None)):
         _require_memory(e3kit)
     if former or accept_former is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from encrypted_parse.devserver.process import ServerProcess
 from encrypted_parse.devserver.secrets import ServerSecrets, load_or_create
 from encrypted_parse.errors import DevServerError
 
+_LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")  # BCP 47; goes into SQL as it is
+
 
 @contextmanager
 def dev_server(  # noqa: PLR0913 - what one can want of a server, all by keyword
@@ -26,6 +29,8 @@ def dev_server(  # noqa: PLR0913 - what one can want of a server, all by keyword
     port: int = 0,
     cloud_main: Path | str | None = None,
     encrypted_fields: Path | str | None = None,
+    find_users: bool = False,
+    icu_locale: str | None = None,
     verbose: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Iterator[DevServer]:
@@ -41,6 +46,9 @@ def dev_server(  # noqa: PLR0913 - what one can want of a server, all by keyword
         cloud_main: Your own cloud code (CommonJS or an ES module), loaded after the companion's.
         encrypted_fields: What `encrypted-parse schema export` wrote: the guard then checks these
             columns.
+        find_users: Let users be found by their exact names: docs/companion.md, ``find-users``.
+        icu_locale: Let the database sort text as people of this locale do (``en-US``), as many
+            production servers do, instead of by bytes. Only when the database is made.
         verbose: Let Parse Server log every request. What clients send is then in the log.
         progress: Called with what is being done when it takes long.
 
@@ -52,6 +60,8 @@ def dev_server(  # noqa: PLR0913 - what one can want of a server, all by keyword
     companion = cloud_code_folder()
     own_code = None if cloud_main is None else Path(cloud_main).expanduser().resolve()
     guarded = None if encrypted_fields is None else Path(encrypted_fields).expanduser().resolve()
+    if icu_locale is not None and not _LOCALE.fullmatch(icu_locale):
+        raise DevServerError(f"{icu_locale!r} is no locale", hint="such as en-US")
     for what, path in (("cloud code", own_code), ("encrypted fields", guarded)):
         if path is not None and not path.is_file():
             raise DevServerError(f"there is no {what} file {path}")
@@ -71,9 +81,10 @@ def dev_server(  # noqa: PLR0913 - what one can want of a server, all by keyword
             "cloudCode": str(companion),
             "cloudMain": own_code and str(own_code),
             "encryptedFields": guarded and str(guarded),
+            "icuLocale": icu_locale,
             "port": port,
             "verbose": verbose,
-            **_secret_settings(secrets),
+            **_secret_settings(secrets, find_users=find_users),
         }
         process = ServerProcess(node, folder)
         stack.callback(process.stop)
@@ -97,7 +108,7 @@ def dev_server(  # noqa: PLR0913 - what one can want of a server, all by keyword
         )
 
 
-def _secret_settings(secrets: ServerSecrets) -> dict[str, Any]:
+def _secret_settings(secrets: ServerSecrets, *, find_users: bool) -> dict[str, Any]:
     """Return the settings that travel through a pipe because a command line can be read by all."""
     return {
         "applicationId": secrets.application_id,
@@ -105,5 +116,8 @@ def _secret_settings(secrets: ServerSecrets) -> dict[str, Any]:
         "javascriptKey": secrets.javascript_key,
         "masterKey": secrets.master_key,
         "databasePassword": secrets.database_password,
-        "virgil": secrets.companion.environment(),
+        "virgil": {
+            **secrets.companion.environment(),
+            **({"ENCRYPTED_PARSE_FIND_USERS": "exact"} if find_users else {}),
+        },
     }

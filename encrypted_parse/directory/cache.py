@@ -55,6 +55,7 @@ class CachingDirectory:
         self._seconds = cache_seconds
         self._clock = clock
         self._lock = Lock()
+        self._users = cache_users
         self._kept: Shelf[tuple[float, _Found]] = Shelf(cache_users, CACHE_BYTES)
         # What another thread fetches never arrives in a forked child, which fetches it itself.
         self._pending: PerProcess[dict[str, Future[_Found | None]]] = PerProcess(dict)
@@ -124,6 +125,12 @@ class CachingDirectory:
         with self._lock:
             self._kept.drop(user_id)
 
+    def forget_all(self) -> None:
+        """Empty the cache; what is being fetched at this moment does not get into it either."""
+        with self._lock:
+            self._kept = Shelf(self._users, CACHE_BYTES)
+            self._pending.value.clear()
+
     @staticmethod
     def _require(found: dict[str, _Found], user_ids: Collection[str], *, missing_ok: bool) -> None:
         """Raise for users that cannot be used, and, unless *missing_ok*, for those without a card.
@@ -158,6 +165,7 @@ class CachingDirectory:
 
     def _fetch(self, ours: dict[str, Future[_Found | None]]) -> None:
         """Fetch for all callers; whatever happens, no waiter is left waiting."""
+        kept = self._kept  # `forget_all` puts another one in its place
         try:
             answer = self.client.search(ours)
             fetched = {user_id: _one_chain(user_id, cards) for user_id, cards in answer.items()}
@@ -171,10 +179,10 @@ class CachingDirectory:
             for user_id in ours:
                 one = fetched.get(user_id)
                 if one is None:
-                    self._kept.drop(user_id)
+                    kept.drop(user_id)
                 else:
                     size = one.size_bytes if isinstance(one, CardChain) else 0
-                    self._kept.put(user_id, (now, one), size)
+                    kept.put(user_id, (now, one), size)
         self._settle(ours)
         for user_id, future in ours.items():
             future.set_result(fetched.get(user_id))

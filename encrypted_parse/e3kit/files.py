@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from encrypted_parse import streams
 from encrypted_parse.crypto import PrivateKey, PublicKey
 from encrypted_parse.directory import Card
+from encrypted_parse.e3kit.arguments import Cards
 from encrypted_parse.e3kit.verbs import Verbs
 from encrypted_parse.envelope import refuse_other_meaning
 from encrypted_parse.streams import File, Progress
@@ -26,7 +27,7 @@ class FileVerbs(Verbs):
         self,
         source: File,
         target: File,
-        recipients: Iterable[Card] = (),
+        recipients: Cards = (),
         *,
         size: int | None = None,
         progress: Progress | None = None,
@@ -104,7 +105,7 @@ class FileVerbs(Verbs):
         self,
         source: File,
         target: File,
-        recipients: Iterable[Card] = (),
+        recipients: Cards = (),
         *,
         progress: Progress | None = None,
     ) -> None:

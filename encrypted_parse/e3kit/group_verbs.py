@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card
+from encrypted_parse.e3kit.arguments import Cards, card_of
 from encrypted_parse.e3kit.group_epochs import EpochMemory
 from encrypted_parse.e3kit.group_trust import GroupTrust
 from encrypted_parse.e3kit.groups import Group
@@ -29,7 +31,7 @@ class GroupVerbs(PeopleVerbs):
         self._groups_lock = Lock()
         self._groups: OrderedDict[tuple[str, str], tuple[float, Group]] = OrderedDict()
 
-    def create_group(self, group_id: str, members: Iterable[Card] = ()) -> Group:
+    def create_group(self, group_id: str, members: Cards = ()) -> Group:
         """Start a group with ourselves as its initiator.
 
         Args:
@@ -58,7 +60,7 @@ class GroupVerbs(PeopleVerbs):
             MalformedGroupError: A ticket is not *initiator*'s: the initiator has another key now,
                 or the service lies; or an epoch that was seen before is gone.
         """
-        group = self._group(group_id, initiator.user_id)
+        group = self._group(group_id, card_of(initiator).user_id)
         if made_anew:
             group.begin_anew()
         group.update(initiator)
@@ -82,7 +84,7 @@ class GroupVerbs(PeopleVerbs):
             self._groups.pop((self.user_id, group_id), None)
 
     def recreate_group(
-        self, group_id: str, members: Iterable[Card], *, give_up_history: bool = False
+        self, group_id: str, members: Cards, *, give_up_history: bool = False
     ) -> Group:
         """Make a group of ours whole again after our rotation. See `Group.recreate`."""
         group = self._group(group_id, self.user_id)
@@ -102,6 +104,12 @@ class GroupVerbs(PeopleVerbs):
             return found[1].participants
         card = self.find_users([initiator])[initiator]
         return self.load_group(group_id, card).participants
+
+    def forget_group_members(self) -> None:
+        """Let `group_members` ask the service next time; the loaded groups stay."""
+        with self._groups_lock:
+            for name, (_, group) in self._groups.items():
+                self._groups[name] = -math.inf, group
 
     def _group(self, group_id: str, initiator: str) -> Group:
         stored = self._stored()

@@ -18,6 +18,7 @@ from encrypted_parse.backup.keyknox import KeyknoxRecord
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card
 from encrypted_parse.discretion import front_door
+from encrypted_parse.e3kit.arguments import Cards, card_of, cards_of
 from encrypted_parse.e3kit.group_epochs import EpochMemory, SeenTicket, counted
 from encrypted_parse.e3kit.group_trust import GroupTrust
 from encrypted_parse.envelope import (
@@ -143,7 +144,7 @@ class Group:
 
     # --- members ----------------------------------------------------------------------------
 
-    def add(self, cards: Iterable[Card]) -> None:
+    def add(self, cards: Cards) -> None:
         """Add members, and share all older tickets with them.
 
         Raises:
@@ -159,7 +160,7 @@ class Group:
             self._share(epoch, seen.ticket, new, seen.record)
         self.participants |= new.keys()
 
-    def remove(self, cards: Iterable[Card], remaining: Iterable[Card]) -> None:
+    def remove(self, cards: Cards, remaining: Cards) -> None:
         """Remove members: start an epoch that they have no ticket of.
 
         Args:
@@ -193,7 +194,7 @@ class Group:
             GroupError: We are not the initiator, or it is no member.
             UntrustedKeyError: The key is not the remembered one: call `accept_key` first.
         """
-        member = self._members([card])
+        member = self._members(card_of(card))
         if not member.keys() <= self.participants:
             raise GroupError("it is no member of the group", hint="use add()")
         for epoch, seen in self._fetch_counted().items():
@@ -208,7 +209,7 @@ class Group:
             MalformedGroupError: A ticket is not the initiator's for this group and epoch, or the
                 newest one that we have seen is gone, or was exchanged.
         """
-        if initiator is not None and initiator.user_id != self.initiator:
+        if initiator is not None and card_of(initiator).user_id != self.initiator:
             raise GroupError("the group has another initiator")
         self._signers = self._trust.initiator_keys(initiator, self._signers)
         self._may_write = self._trust.may_write()
@@ -226,7 +227,7 @@ class Group:
         """Forget which epochs were seen: the initiator deleted the group and made it again."""
         self._memory.forget(self._signers)
 
-    def recreate(self, members: Iterable[Card], *, give_up_history: bool = False) -> None:
+    def recreate(self, members: Cards, *, give_up_history: bool = False) -> None:
         """Make the group whole again after we, its initiator, changed our key.
 
         All tickets are signed by the present key, shared with *members* anew, and followed by a
@@ -244,7 +245,7 @@ class Group:
                 not given up.
             DirectoryRefusedError: Code 50010: another device of ours was faster; repeat it.
         """
-        cards = list(members)
+        cards = cards_of(members)
         staying = self._members(cards)
         _check_size(len(staying) + 1)
         try:
@@ -278,7 +279,7 @@ class Group:
         self._keyknox.reset_path(ROOT, self._path)
         self._session, self.participants = None, frozenset()
 
-    def create(self, members: Iterable[Card]) -> None:
+    def create(self, members: Cards) -> None:
         """Start the group with its first ticket. See `GroupVerbs.create_group`."""
         cards = self._members(members)
         _check_size(len(cards) + 1)
@@ -305,9 +306,9 @@ class Group:
         self._session = session
         self.participants = frozenset({self._user_id, *others})
 
-    def _members(self, cards: Iterable[Card], *, leaving: bool = False) -> Mapping[str, PublicKey]:
+    def _members(self, cards: Cards, *, leaving: bool = False) -> Mapping[str, PublicKey]:
         self._require_initiator()
-        chosen = list(cards)
+        chosen = cards_of(cards)
         if not leaving:
             self._trust.require_own_key(self._key.public_key)
             self._trust.require_writable(chosen)

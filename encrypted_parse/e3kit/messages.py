@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import overload
 
 from encrypted_parse import envelope
@@ -11,6 +11,7 @@ from encrypted_parse._translating import translating
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card
 from encrypted_parse.discretion import hushed
+from encrypted_parse.e3kit.arguments import Cards
 from encrypted_parse.e3kit.verbs import Verbs
 from encrypted_parse.errors import EncryptedParseError, MalformedEnvelopeError
 from encrypted_parse.trust import explain_former_key, naming_former_keys
@@ -24,16 +25,17 @@ class MessageVerbs(Verbs):
     """
 
     @overload
-    def auth_encrypt(self, data: str, recipients: Iterable[Card] = ()) -> str: ...
+    def auth_encrypt(self, data: str, recipients: Cards = ()) -> str: ...
     @overload
-    def auth_encrypt(self, data: bytes, recipients: Iterable[Card] = ()) -> bytes: ...
-    def auth_encrypt(self, data: str | bytes, recipients: Iterable[Card] = ()) -> str | bytes:
+    def auth_encrypt(self, data: bytes, recipients: Cards = ()) -> bytes: ...
+    def auth_encrypt(self, data: str | bytes, recipients: Cards = ()) -> str | bytes:
         """Sign *data* and encrypt it for the cards' users and ourselves.
 
-        Text gives text (base64), bytes give bytes, as in E3Kit. Without recipients, for
-        ourselves alone.
+        Text gives text (base64), bytes give bytes, as in E3Kit. Recipients are one card, or
+        several: what `find_users` returned, or any iterable. Without them, for ourselves alone.
 
         Raises:
+            InvalidValueError: The recipients are no cards.
             OtherMeaningError: Signed, *data* would be a card, a group's ticket or an archive.
             PrivateKeyNotFoundError: This machine holds no private key of the user.
         """
@@ -75,10 +77,10 @@ class MessageVerbs(Verbs):
         return plaintext if isinstance(data, bytes) else _to_text(plaintext)
 
     @overload
-    def encrypt(self, data: str, recipients: Iterable[Card] = ()) -> str: ...
+    def encrypt(self, data: str, recipients: Cards = ()) -> str: ...
     @overload
-    def encrypt(self, data: bytes, recipients: Iterable[Card] = ()) -> bytes: ...
-    def encrypt(self, data: str | bytes, recipients: Iterable[Card] = ()) -> str | bytes:
+    def encrypt(self, data: bytes, recipients: Cards = ()) -> bytes: ...
+    def encrypt(self, data: str | bytes, recipients: Cards = ()) -> str | bytes:
         """Do as `auth_encrypt` in the **old** signed form, for clients that only read that.
 
         Its header shows the signature, with which anybody can test guesses of the text.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+from typing import overload
 
 from attrs import frozen
 
 from encrypted_parse.crypto import PublicKey
 from encrypted_parse.directory import Card
 from encrypted_parse.discretion import front_door
+from encrypted_parse.e3kit.arguments import user_ids_of
 from encrypted_parse.e3kit.verbs import Verbs
 from encrypted_parse.errors import (
     InvalidValueError,
@@ -53,14 +55,27 @@ class PeopleVerbs(Verbs):
     `mark_verified`, unless the policy is another.
     """
 
+    @overload
+    def find_users(  # type: ignore[overload-overlap]  # a str is an Iterable[str] too: as in E3Kit
+        self, user_ids: str, *, force_reload: bool = False
+    ) -> Card: ...
+    @overload
     def find_users(
-        self, user_ids: Collection[str], *, force_reload: bool = False
-    ) -> dict[str, Card]:
-        """Return the current card of each user.
+        self, user_ids: Iterable[str], *, force_reload: bool = False
+    ) -> dict[str, Card]: ...
+    def find_users(
+        self, user_ids: str | Iterable[str], *, force_reload: bool = False
+    ) -> Card | dict[str, Card]:
+        """Return the current card of each user by user id; for a single user id, its card.
 
         Fifty users take one request; cards are kept for five minutes. Warns of changed keys.
 
+        Args:
+            user_ids: One user id, or several.
+            force_reload: Ask the directory even for users in the cache.
+
         Raises:
+            InvalidValueError: What was passed is no user id: a card, say.
             NotRegisteredError: Some users have no card; lists all of them.
             UnusableCardsError: Of several users, some have cards that cannot be used; says why
                 for each, and lists those without a card too. The same call without them answers
@@ -68,29 +83,46 @@ class PeopleVerbs(Verbs):
             CardError: The same, for a single user.
             UntrustedKeyError: The policy is strict, and some keys were not vouched for.
         """
-        chains = self._directory.get_chains(user_ids, force=force_reload)
+        chains = self._directory.get_chains(user_ids_of(user_ids), force=force_reload)
         keeper = self._directory.keeper
         if keeper.policy is TrustPolicy.STRICT:
             keeper.require_writable(chains.values())
         keeper.warn(chains.values())
+        if isinstance(user_ids, str):
+            return chains[user_ids].head
         return {user_id: chain.head for user_id, chain in chains.items()}
+
+    def forget_cards(self, user_ids: str | Iterable[str] | None = None) -> None:
+        """Ask the directory for these users' cards next time, or for everybody's.
+
+        For a program that learns of a change in another way than by time. What is remembered of
+        other users' keys (`trust_of`) stays.
+
+        Raises:
+            InvalidValueError: What was passed is no user id.
+        """
+        if user_ids is None:
+            self._directory.forget_all()
+            return
+        for user_id in user_ids_of(user_ids):
+            self._directory.forget(user_id)
 
     @property
     def forgets_keys(self) -> bool:
         """Whether what is remembered of other users' keys ends with this process."""
         return isinstance(self._directory.keeper.store, MemoryTrustStore)
 
-    def prefetch(self, user_ids: Collection[str]) -> None:
+    def prefetch(self, user_ids: str | Iterable[str]) -> None:
         """Fetch many users' cards at once into the cache.
 
         Users without a card, or with one that cannot be used, are no error: what needs them says
         so.
         """
-        others = [user_id for user_id in user_ids if user_id != self.user_id]
+        others = [user_id for user_id in user_ids_of(user_ids) if user_id != self.user_id]
         if others:
             self._directory.look_up(others)
 
-    def recipient_keys(self, user_ids: Iterable[str]) -> list[PublicKey]:
+    def recipient_keys(self, user_ids: str | Iterable[str]) -> list[PublicKey]:
         """Return the current public keys of *user_ids*, and our own last, as E3Kit does.
 
         Raises:
@@ -101,7 +133,7 @@ class PeopleVerbs(Verbs):
             PrivateKeyNotFoundError: This machine holds no private key of the user.
         """
         own = self._own_key()
-        others = sorted(set(user_ids) - {self.user_id})
+        others = sorted(set(user_ids_of(user_ids)) - {self.user_id})
         try:
             chains = self._directory.get_chains(others)
         except NotRegisteredError as error:
@@ -109,13 +141,13 @@ class PeopleVerbs(Verbs):
         self._directory.keeper.require_writable(chains.values())
         return [*(chains[user_id].head.public_key for user_id in others), own.public_key]
 
-    def keys_ever_of(self, user_ids: Iterable[str]) -> dict[str, list[PublicKey]]:
+    def keys_ever_of(self, user_ids: str | Iterable[str]) -> dict[str, list[PublicKey]]:
         """Return every key of each user that has or had a card; users without one are left out.
 
         So are users whose cards cannot be used. What is trusted plays no part: this tells whom a
         stanza may be for.
         """
-        wanted = set(user_ids)
+        wanted = set(user_ids_of(user_ids))
         found = {
             user_id: [card.public_key for card in trusted.cards]
             for user_id, trusted in self._directory.look_up(wanted - {self.user_id}).items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NoReturn
 
 from encrypted_parse.backup import (
@@ -17,6 +17,7 @@ from encrypted_parse.backup import (
 from encrypted_parse.crypto import PrivateKey, PublicKey
 from encrypted_parse.directory import CachingDirectory, Card, CardChain, ServiceClient
 from encrypted_parse.discretion import front_door
+from encrypted_parse.e3kit.arguments import Cards, card_of, cards_of
 from encrypted_parse.errors import (
     CardNotFoundError,
     ConfigurationError,
@@ -68,17 +69,18 @@ class Verbs:
     def _own_key(self) -> PrivateKey:
         return self._stored().private_key
 
-    def _recipients(self, cards: Iterable[Card], own: PrivateKey) -> list[PublicKey]:
+    def _recipients(self, cards: Cards, own: PrivateKey) -> list[PublicKey]:
         """Return the keys to encrypt for: the cards', and our own last, as E3Kit does.
 
         Raises:
             UntrustedKeyError: A card is not its user's trusted one.
+            InvalidValueError: *cards* is neither a card nor several.
         """
         trusted = self._writable(cards)
         return [*(card.public_key for card in trusted), own.public_key]
 
-    def _writable(self, cards: Iterable[Card]) -> list[Card]:
-        chosen = list(cards)
+    def _writable(self, cards: Cards) -> list[Card]:
+        chosen = cards_of(cards)
         ours = [card.public_key for card in chosen if card.user_id == self.user_id]
         if ours and not set(ours) <= set(self._own_signers(self._stored())):
             raise UntrustedKeyError([self.user_id])  # our own keys are known without a directory
@@ -94,10 +96,11 @@ class Verbs:
             CardNotFoundError: *sender* had no card yet at *encrypted_at*.
             FormerKeyError: Its key was only seen, before somebody vouched for another one.
             UntrustedKeyError: Its key does not count as the user's.
-            InvalidValueError: *encrypted_at* has no time zone.
+            InvalidValueError: *encrypted_at* has no time zone, or *sender* is no card.
         """
         if sender is None:
             return self._own_signers(stored)
+        sender = card_of(sender)
         card = sender if encrypted_at is None else self._card_at(sender, encrypted_at)
         if card.user_id != self.user_id:
             self._directory.require_readable(card)

@@ -1,4 +1,8 @@
-"""The text form of envelopes: standard base64, as E3Kit stores it in String columns."""
+"""The text form of envelopes: standard base64, as E3Kit stores it in String columns.
+
+It is written in one piece. Apps that encode bytes themselves often write lines (Android's default,
+the command `base64`), which every E3Kit reads: white space is skipped. No signature covers it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ def to_text(envelope: bytes) -> str:
 
 @front_door
 def from_text(text: str) -> bytes:
-    """Return the bytes of standard base64 with padding and without line breaks.
+    """Return the bytes of standard base64 with padding; white space (ASCII) in it is skipped.
 
     Raises:
         MalformedEnvelopeError: Anything else, non-canonical trailing bits included.
@@ -31,8 +35,9 @@ def from_text(text: str) -> bytes:
         binascii.Error,
         to=lambda: MalformedEnvelopeError("not an envelope: not base64"),
     ):
-        envelope = base64.b64decode(text.encode("ascii"), validate=True)
-    if base64.b64encode(envelope) != text.encode("ascii"):
+        encoded = b"".join(text.encode("ascii").split())
+        envelope = base64.b64decode(encoded, validate=True)
+    if base64.b64encode(envelope) != encoded:
         raise MalformedEnvelopeError("not an envelope: not canonical base64")
     return envelope
 
@@ -41,7 +46,7 @@ def from_text(text: str) -> bytes:
 def is_envelope(text: str) -> bool:
     """Tell whether *text* is the base64 of a well-formed envelope of any form."""
     # Every header is a SEQUENCE in long form, whose base64 begins with "MI" or "MH".
-    if len(text) < _SHORTEST_ENVELOPE_TEXT or text[0] != "M":
+    if len(text) < _SHORTEST_ENVELOPE_TEXT or not text.lstrip().startswith("M"):
         return False
     try:
         Header.from_bytes(from_text(text))

@@ -27,8 +27,9 @@ from encrypted_parse.models.rules import (
     users,
 )
 from encrypted_parse.models.sealer import E3KitSealer, ObjectContext, Readers, Sealer
-from encrypted_parse.models.sharing import RevokeReport, Sharing, for_each
+from encrypted_parse.models.sharing import RevokeReport, Sharing, Users, for_each, user_ids_of
 from encrypted_parse.models.store import ObjectStore
+from encrypted_parse.models.user_names import UserNames
 from encrypted_parse.models.values import File, GeoPoint, Pointer, Polygon, Relation
 
 __all__ = [
@@ -65,6 +66,8 @@ __all__ = [
     "SaveOutcome",
     "Sealer",
     "Sharing",
+    "UserNames",
+    "Users",
     "acl_readers",
     "computed",
     "encrypted",
@@ -76,6 +79,7 @@ __all__ = [
     "relation",
     "reseal_objects",
     "role",
+    "user_ids_of",
     "users",
     "version",
     "who_can_read",

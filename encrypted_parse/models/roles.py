@@ -36,9 +36,10 @@ class RoleDirectory:
         """
         now = self._clock()
         with self._lock:
+            known = self._known  # `forget` puts another one in its place
             found = {
                 name: members
-                for name, (until, members) in self._known.items()
+                for name, (until, members) in known.items()
                 if name in names and until > now
             }
         missing = sorted(set(names) - set(found))
@@ -46,13 +47,13 @@ class RoleDirectory:
             found |= self._fetch(missing[start : start + MAX_ROLES])
         with self._lock:
             for name in missing:
-                self._known[name] = (now + CACHE_SECONDS, found[name])
+                known[name] = (now + CACHE_SECONDS, found[name])
         return found
 
     def forget(self) -> None:
-        """Ask again next time."""
+        """Ask again next time; what is being asked at this moment is not kept either."""
         with self._lock:
-            self._known.clear()
+            self._known = {}
 
     def _fetch(self, names: list[str]) -> dict[str, frozenset[str]]:
         try:

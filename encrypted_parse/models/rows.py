@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from encrypted_parse._translating import translating
+from encrypted_parse.envelope import is_envelope
 from encrypted_parse.errors import (
     AuthorMissingError,
     EncryptedParseError,
@@ -226,7 +227,8 @@ def _accept(instance: Model, declared: Field, opened: bytes | EncryptedParseErro
 def _resembles_envelope(value: str) -> bool:
     """Tell a damaged envelope from plaintext: base64 of a DER SEQUENCE begins with "M"."""
     shortest = 44  # base64 of 32 bytes, the shortest message of the format
-    return value.startswith("M") and len(value) >= shortest and " " not in value
+    whole = value.startswith("M") and len(value) >= shortest and " " not in value
+    return whole or is_envelope(value)  # as others write it: with white space before or inside
 
 
 def author_of(instance: Model, encryption: Encryption, user_id: str) -> str | None:

@@ -23,6 +23,7 @@ from encrypted_parse.errors import (
     TransportError,
 )
 from encrypted_parse.models import drafts, rows
+from encrypted_parse.models.acl import Who, user_name_of
 from encrypted_parse.models.arguments import require_instance, require_list, saved_id
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import BatchReport
@@ -30,12 +31,12 @@ from encrypted_parse.models.query import Query
 from encrypted_parse.models.reseal import NoCheckpoint, ResealCheckpoint
 from encrypted_parse.models.rules import only_me, user_id_of
 from encrypted_parse.models.sealer import Sealer
-from encrypted_parse.models.values import Pointer
 from encrypted_parse.models.versions import update_if_current
 from encrypted_parse.parse import ParseClient
 
 M = TypeVar("M", bound=Model)
-User = str | Pointer[Any]
+Users = Who | Iterable[Who]
+"""One user or several: user ids, pointers to users, fetched users, clients."""
 
 
 @front_door
@@ -71,12 +72,12 @@ class Sharing:
         self._parse = parse
         self._sealer = sealer
 
-    def share(self, instance: M, users: Iterable[User]) -> M:
+    def share(self, instance: M, users: Users) -> M:
         """Let *users* read a saved object, whose stored values stay byte for byte.
 
         See `UserClient.share`.
         """
-        added = _user_ids(users)
+        added = user_ids_of(users)
         row, fresh = self._fetch(instance)
         body: dict[str, Any] = {}
         for declared, encryption in rows.encrypted_fields(fresh):
@@ -98,9 +99,9 @@ class Sharing:
             drafts.settle(draft, sent, self._send(draft, sent), self._sealer)
         return _take_over(instance, fresh)
 
-    def revoke(self, instance: Model, users: Iterable[User]) -> RevokeReport:
+    def revoke(self, instance: Model, users: Users) -> RevokeReport:
         """Encrypt a saved object again without *users*. See `UserClient.revoke`."""
-        removed = _user_ids(users)
+        removed = user_ids_of(users)
         _, fresh = self._fetch(instance)
         if self._sealer.user_id in removed:
             raise InvalidValueError("an author stays a reader of what is theirs")
@@ -217,10 +218,21 @@ def for_each(
     return report
 
 
-def _user_ids(users: Iterable[User]) -> frozenset[str]:
-    found = frozenset(user_id_of(user) for user in require_list(users, "users"))
+@front_door
+def user_ids_of(users: Users) -> frozenset[str]:
+    """Return the user ids of one user, or of several.
+
+    Raises:
+        InvalidValueError: Something that stands for no user.
+    """
+    alone = isinstance(users, str) or not isinstance(users, Iterable)
+    several: Iterable[Who] = [users] if alone else users  # type: ignore[list-item, assignment]
+    found = frozenset(user_name_of(user) for user in several)
     if "" in found:
-        raise InvalidValueError("name users by their ids, or by pointers to them")
+        raise InvalidValueError(
+            "name users by their ids, by pointers to them, or by their clients",
+            hint="pass one of them, or a list",
+        )
     return found
 
 

@@ -19,6 +19,7 @@ from encrypted_parse.errors import (
     ObjectNotFoundError,
     OutcomeUnknownError,
     ResponseTooLargeError,
+    SessionExpiredError,
     WrongLoginError,
 )
 from encrypted_parse.parse.answers import expect_object, read_answer, read_failure, read_object
@@ -90,8 +91,9 @@ class ParseClient(RestClient):
         return self._session({**answer, "sessionToken": session_token})
 
     def log_out(self) -> None:
-        """End this client's session on the server."""
-        read_answer(self._send("POST", "logout", {}, repeat=Repeat.SAFE))
+        """End this client's session on the server; one that has ended already is no error."""
+        with contextlib.suppress(SessionExpiredError):
+            read_answer(self._send("POST", "logout", {}, repeat=Repeat.SAFE))
 
     # --- objects ----------------------------------------------------------------------------
 

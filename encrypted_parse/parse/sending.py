@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.errors import (
+    InvalidQueryError,
     InvalidValueError,
     MalformedResponseError,
     NotPicklableError,
     OutcomeUnknownError,
+    ServerFailedError,
 )
 from encrypted_parse.parse.answers import (
     FIRST_FAILURE,
@@ -35,6 +37,8 @@ from encrypted_parse.transport import (
 )
 
 MAX_URL_QUERY_BYTES = 4096  # longer queries travel in a body; servers stop at about 16 KB
+_INTERNAL = 1
+_DISTANCES = ('"$nearSphere"', '"$centerSphere"')  # what Parse Server asks ST_DistanceSphere for
 
 
 @front_door
@@ -77,7 +81,8 @@ class RestClient:
         if method == "GET" and sum(map(len, encoded.values())) > MAX_URL_QUERY_BYTES:
             query = {name: _decode(value) for name, value in encoded.items()}
             body = {**query, "_method": "GET"}
-            return read_answer(self._send("POST", path, body, repeat=Repeat.SAFE))
+            with _explaining_distances(encoded):
+                return read_answer(self._send("POST", path, body, repeat=Repeat.SAFE))
         repeat = Repeat.SAFE if method == "GET" else Repeat.NEVER
         request = HttpRequest(
             method,
@@ -88,7 +93,8 @@ class RestClient:
             repeat=repeat,
             endpoint=self.app.endpoint,
         )
-        return read_answer(self._exchange(request))
+        with _explaining_distances(encoded):
+            return read_answer(self._exchange(request))
 
     def _exchange(self, request: HttpRequest) -> HttpResponse:
         """Send a request; of a write that a gateway answered, nobody knows what became.
@@ -122,10 +128,11 @@ class RestClient:
             for name, value in query.items()
         }
         path = class_path(class_name)
-        if sum(map(len, encoded.values())) <= MAX_URL_QUERY_BYTES:
-            return read_object(self._read(path, encoded))
-        body = {**query, "_method": "GET"}
-        return read_object(self._send("POST", path, body, repeat=Repeat.SAFE))
+        with _explaining_distances(encoded):
+            if sum(map(len, encoded.values())) <= MAX_URL_QUERY_BYTES:
+                return read_object(self._read(path, encoded))
+            body = {**query, "_method": "GET"}
+            return read_object(self._send("POST", path, body, repeat=Repeat.SAFE))
 
     def _read(self, path: str, params: Mapping[str, str] | None = None) -> HttpResponse:
         request = HttpRequest(
@@ -205,6 +212,33 @@ def _decode(value: str | bytes) -> Any:  # noqa: ANN401 - any JSON
         return json.loads(value)
     except (ValueError, RecursionError):
         return value
+
+
+@contextlib.contextmanager
+def _explaining_distances(query: Mapping[str, str]) -> Iterator[None]:
+    """Say what a query by distance needs, where the server only says that it failed.
+
+    Postgres without PostGIS has no such function; Parse Server hides that behind code 1.
+
+    Raises:
+        InvalidQueryError: In place of that.
+    """
+    try:
+        yield
+    except ServerFailedError as error:
+        if error.code != _INTERNAL or not any(
+            test in query.get("where", "") for test in _DISTANCES
+        ):
+            raise
+        raise InvalidQueryError(
+            f"the server failed at a query by distance: {error}",
+            code=error.code,
+            status=error.status,
+            hint=(
+                "on Postgres, __near needs PostGIS: CREATE EXTENSION postgis; __within and"
+                " __covers need nothing. If it is there, the server's log says more"
+            ),
+        ) from error
 
 
 def class_path(class_name: str) -> str:

@@ -29,6 +29,8 @@ _NOT_FOUND = 101
 _INVALID_SESSION = 209
 _DUPLICATE_REQUEST = 159
 _USERNAME_TAKEN = 202
+_VALIDATION = 142
+_MAX_NAMES = 20  # of one call of find-users
 _FUNCTION_FAILED = 141
 _MAX_ROLE_DEPTH = 32
 _HIDDEN = frozenset({"password"})
@@ -44,10 +46,17 @@ class InMemoryParse:
         functions: Cloud functions by name: called with the user's id and the parameters.
         files: The contents of uploaded files by name.
         files_deletable: Whether users may delete files, which no Parse Server lets them.
+        finds_users: Whether the companion's `find-users` is open, see docs/companion.md.
+        has_postgis: Whether distances can be asked for: MongoDB, or Postgres with PostGIS.
     """
 
     def __init__(self) -> None:
-        self.functions: dict[str, Function] = {"role-members": self._role_members}
+        self.functions: dict[str, Function] = {
+            "find-users": self._find_users,
+            "role-members": self._role_members,
+        }
+        self.finds_users = False
+        self.has_postgis = True
         self.files: dict[str, bytes] = {}
         self.files_deletable = False
         self._storage = Storage()
@@ -265,11 +274,27 @@ class InMemoryParse:
             members[name] = sorted(found)
         return {"members": members}
 
+    def _find_users(self, user: str | None, params: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON
+        """Do what the companion's function `find-users` does."""
+        if user is None:
+            raise RefusedError(_INVALID_SESSION, "log in first")
+        names = params.get("names")
+        if not isinstance(names, list) or not 0 < len(names) <= _MAX_NAMES:
+            raise RefusedError(_VALIDATION, "the parameter names is a list of 1 to 20 user names")
+        found = {
+            row["username"]: object_id
+            for object_id, row in self._storage.rows("_User").items()
+            if row["username"] in names and (self.finds_users or self._may(row, user, "read"))
+        }
+        return {"users": found}
+
     # --- queries ----------------------------------------------------------------------------
 
     def _query(self, class_name: str, query: Mapping[str, Any], user: str | None) -> Any:  # noqa: ANN401 - any JSON
         where = query.get("where", {})
         where = json.loads(where) if isinstance(where, str) else where
+        if not self.has_postgis and '"$nearSphere"' in json.dumps(where):
+            raise RefusedError(1, "An internal server error occurred", 500)
         found = nearest_first(self._find(class_name, where, user), where)
         if int(query.get("count", 0)):
             return {"results": [], "count": len(found)}

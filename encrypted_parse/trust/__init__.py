@@ -12,6 +12,7 @@ from encrypted_parse.trust.judgement import Finding, judge
 from encrypted_parse.trust.keeper import KeyChangedWarning, TrustedChain, TrustKeeper, TrustPolicy
 from encrypted_parse.trust.logins import Logins
 from encrypted_parse.trust.memory import MemoryTrustStore
+from encrypted_parse.trust.names import KnownNames
 from encrypted_parse.trust.pins import Pin, PinLevel
 from encrypted_parse.trust.safety_number import SafetyNumber
 from encrypted_parse.trust.sqlite import SqliteTrustStore
@@ -21,6 +22,7 @@ __all__ = [
     "AuthorKeys",
     "Finding",
     "KeyChangedWarning",
+    "KnownNames",
     "Logins",
     "MemoryTrustStore",
     "Pin",

@@ -155,6 +155,10 @@ class TrustedDirectory:
         """Drop a user from the cache; what is remembered stays."""
         self._directory.forget(user_id)
 
+    def forget_all(self) -> None:
+        """Drop every user from the cache; what is remembered stays."""
+        self._directory.forget_all()
+
     def _as_judged(self, card: Card) -> TrustedChain | None:
         known = self._find_judged([card.user_id], self.keeper.store.revision())
         trusted = known.get(card.user_id)

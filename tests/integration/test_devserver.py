@@ -23,7 +23,7 @@ import pg8000.native
 import pytest
 
 from encrypted_parse.crypto import PublicKey
-from encrypted_parse.devserver import DevServer, dev_server
+from encrypted_parse.devserver import DevServer, dev_server, run_sql
 from encrypted_parse.errors import DevServerError
 
 ENDED_WITHIN_SECONDS = 15.0
@@ -281,6 +281,24 @@ def test_the_database_is_there_for_inspection(server: DevServer) -> None:
         assert connection.run('SELECT text FROM "Seen"') == [["visible"]]
     finally:
         connection.close()
+
+
+def test_names_and_the_order_of_people() -> None:
+    """`find_users` opens exact names; `icu_locale` makes a database that sorts as people do."""
+    with dev_server(find_users=True, icu_locale="en-US") as server:
+        assert run_sql(server, "SELECT 'a' < 'B', 'b' < 'A'") == [[True, False]]
+        call(server, "POST", "users", {"username": "ann", "password": "p"})
+        ben = call(server, "POST", "users", {"username": "ben", "password": "p"})
+        token = ben["sessionToken"]
+        found = call(server, "POST", "functions/find-users", {"names": ["ann", "x"]}, token=token)
+        assert set(found["result"]["users"]) == {"ann"}
+
+
+@pytest.mark.parametrize("locale", ["", "x", "en'; DROP", "en_US", "en-US\n", "-en"])
+def test_a_locale_is_one(locale: str) -> None:
+    """What goes into SQL is a language tag, or refused before anything starts."""
+    with pytest.raises(DevServerError, match="no locale"), dev_server(icu_locale=locale):
+        pass
 
 
 def test_nothing_listens_beyond_this_machine(server: DevServer) -> None:

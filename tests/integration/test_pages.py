@@ -14,6 +14,7 @@ from encrypted_parse.testing import InMemoryApp
 from encrypted_parse.transport import HttpRequest, HttpResponse
 
 ROWS = 230
+MANY = 250
 
 
 class Entry(Model):
@@ -39,6 +40,41 @@ def ann(filled: tuple[InMemoryApp, UserClient]) -> UserClient:
     app.after = lambda _, answer: answer
     app.before = lambda _: None
     return app.client(keystore=user.e3kit._keystore).become(user.session_token)
+
+
+@pytest.mark.parametrize(
+    "order", [(), ("number",), ("-number",), ("name",), ("-name", "number"), ("-object_id",)]
+)
+def test_every_row_of_a_real_server_comes_once(
+    any_user: Callable[..., UserClient], order: tuple[str, ...]
+) -> None:
+    """More than two pages, whose ids and names a linguistic collation sorts unlike bytes."""
+
+    class Named(Model):
+        number: int
+        name: str
+        owner_id: str
+        text: str = encrypted(to=only_me())
+
+    ann = any_user()
+    names = ["b", "B", "a", "A", "ä", "_", "Z", "z-", "é"]
+    ann.save_all(
+        [
+            Named(number=n, name=names[n % len(names)], owner_id=ann.user_id, text=str(n))
+            for n in range(MANY)
+        ]
+    )
+    whole = ann.query(Named).filter(owner_id=ann.user_id)
+    query = whole.order_by(*order)
+    found = list(query)
+    assert sorted(one.number for one in found) == list(range(MANY))
+    assert all(one.text == str(one.number) for one in found)
+    if "number" in (name.removeprefix("-") for name in order[:1]):
+        assert [one.number for one in found] == sorted(range(MANY), reverse=order[0] == "-number")
+    assert len(query.limit(120).all()) == 120
+    assert ann.reseal(Named).examined >= MANY
+    assert whole.delete().done == MANY
+    assert query.all() == []
 
 
 def rows_of(change: Callable[[list[Any]], list[Any]]) -> Callable[..., HttpResponse]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import textwrap
 from collections.abc import Iterator
 
 import pytest
@@ -96,8 +97,19 @@ def test_mutants(parser: NpmPeer) -> None:
 def test_refused_texts(parser: NpmPeer) -> None:
     """What Python refuses as text, the guard refuses."""
     text = to_text(_genuine()[0])
-    texts = ["", "x", text[:-1], text + "=", text.replace("M", "m", 1), text + "\n", "é" * 60]
+    texts = ["", "x", text[:-1], text + "=", text.replace("M", "m", 1), "é" * 60]
+    texts += [text + space for space in ("\xa0", "\u2028", "\0", "\x1f", "\ufeff", "-")]
     assert parser.ask("parse", texts=texts) == [None] * len(texts)
     for wrong in texts:
         with pytest.raises(EnvelopeError):
             Header.from_bytes(from_text(wrong))
+
+
+def test_lines(parser: NpmPeer) -> None:
+    """Base64 in lines, as many encoders write it: an envelope there as here."""
+    lines = [to_text(message) for message in _genuine()[:12]]
+    texts = [textwrap.fill(text, 76) + "\r\n" for text in lines]
+    texts += ["\v\f\t " + "\n".join(text) for text in lines]
+    for text, read in zip(texts, parser.ask("parse", texts=texts), strict=True):
+        assert read is not None
+        _agree(text, read)

@@ -37,6 +37,7 @@ BUILD = TESTS.parent / "build"
 SECANTUS = "secantusdb==0.7.0b3"
 START_SECONDS = 60.0
 NEWEST = "9.10"
+ICU_LOCALE = "en-US"  # a linguistic order, as Postgres' container image has by default
 
 
 @frozen
@@ -137,8 +138,12 @@ def run_server(version: str, database_uri: str, app: dict[str, Any]) -> Iterator
 def run_for_everything(name: str, local: DevServer) -> Iterator[Server]:
     """Run "VERSION on DATABASE" with nothing guarded until the block ends."""
     version, _, kind = name.partition(" on ")
-    database = mongodb() if kind == "mongodb" else postgres(local)
-    with database as uri, run_server(version, uri, app_settings(None)) as server:
+    databases = {
+        "mongodb": mongodb,
+        "postgres": lambda: postgres(local),
+        "postgres with ICU collation": lambda: postgres(local, icu_locale=ICU_LOCALE),
+    }
+    with databases[kind]() as uri, run_server(version, uri, app_settings(None)) as server:
         yield server
 
 
@@ -160,8 +165,8 @@ def run_project(version: str, project: Path, local: DevServer) -> Iterator[Serve
 
 
 @contextlib.contextmanager
-def postgres(server: DevServer) -> Iterator[str]:
-    """Give a fresh database of the local server's Postgres."""
+def postgres(server: DevServer, *, icu_locale: str | None = None) -> Iterator[str]:
+    """Give a fresh database of the local server's Postgres, sorted by bytes or as people sort."""
     database = server.database
     name = f"matrix_{secrets.token_hex(4)}"
     connection = pg8000.native.Connection(
@@ -172,7 +177,10 @@ def postgres(server: DevServer) -> Iterator[str]:
         password=database.password,
     )
     try:
-        connection.run(f"CREATE DATABASE {name} ENCODING 'UTF8' LC_COLLATE 'C' TEMPLATE template0")
+        provider = f"LOCALE_PROVIDER icu ICU_LOCALE '{icu_locale}'" if icu_locale else ""
+        connection.run(
+            f"CREATE DATABASE {name} ENCODING 'UTF8' LOCALE 'C' {provider} TEMPLATE template0"
+        )
         address = f"{database.host}:{database.port}/{name}"
         yield f"postgres://{database.user}:{database.password}@{address}"
         connection.run(f"DROP DATABASE {name} WITH (FORCE)")

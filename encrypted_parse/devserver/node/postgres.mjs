@@ -129,7 +129,10 @@ async function ensureDatabase(settings, port) {
   await client.connect();
   try {
     const { rowCount } = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [DATABASE]);
-    if (rowCount === 0) await client.query(`CREATE DATABASE ${DATABASE}`);
+    const order = settings.icuLocale
+      ? `LOCALE_PROVIDER icu ICU_LOCALE '${settings.icuLocale}' TEMPLATE template0`
+      : '';
+    if (rowCount === 0) await client.query(`CREATE DATABASE ${DATABASE} ${order}`);
   } finally {
     await client.end();
   }
