@@ -34,6 +34,7 @@ from encrypted_parse.errors import (
     NotPicklableError,
     ObjectNotFoundError,
     PermissionDeniedError,
+    SignerNotFoundError,
     TamperedEnvelopeError,
 )
 from encrypted_parse.locks import Lock
@@ -179,6 +180,19 @@ class Files:
         progress: Progress | None,
     ) -> None:
         """Fetch, verify and decrypt *file* into *target*. See `UserClient.download`."""
+        try:
+            self._download(file, target, progress)
+        except SignerNotFoundError:
+            if not self._e3kit.renew_authors([file.author_id]):
+                raise
+            self._download(file, target, progress)
+
+    def _download(
+        self,
+        file: EncryptedFile,
+        target: str | os.PathLike[str] | BinaryIO,
+        progress: Progress | None,
+    ) -> None:
         signers = self._e3kit.author_keys(file.author_id)
         source = _PartReader(self._parse, file)
         with naming_former_keys(signers):

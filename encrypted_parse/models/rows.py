@@ -19,6 +19,7 @@ from encrypted_parse.models.acl import ACL
 from encrypted_parse.models.fields import OWN_ID, Encryption, Field
 from encrypted_parse.models.model import Model, lock
 from encrypted_parse.models.naming import point_out_names
+from encrypted_parse.models.renewing import open_by_author
 from encrypted_parse.models.rules import Recipient, user_id_of
 from encrypted_parse.models.sealer import ObjectContext, Sealer
 from encrypted_parse.models.values import Pointer, Relation
@@ -51,10 +52,10 @@ def load_rows(  # noqa: PLR0913 - what a query says of its rows, by keyword
     included = frozenset(path.partition(".")[0] for path in include)
     instances = [_load_plain(model, row, deferred, included) for row in rows]
     point_out_names(model, rows, deferred)
-    sealer.prefetch(_authors(instances, sealer))
+    kept = sealer.prefetch_authors(_authors(instances, sealer))
     pairs = list(zip(instances, rows, strict=True))
 
-    (workers or _CALLER).each(lambda some: _open_encrypted(some, sealer), pairs)
+    (workers or _CALLER).each(lambda some: _open_encrypted(some, sealer, kept), pairs)
     _load_included(model, instances, rows, sealer, include)
     return instances
 
@@ -117,8 +118,8 @@ def take_over(instance: Model, changed: Mapping[str, Any], sealer: Sealer) -> No
             accept_plain(instance, declared, value)
         else:
             instance.__dict__.pop(declared.name, None)
-    sealer.prefetch(_authors([instance], sealer))
-    _open_encrypted([(instance, changed)], sealer)
+    kept = sealer.prefetch_authors(_authors([instance], sealer))
+    _open_encrypted([(instance, changed)], sealer, kept)
 
 
 def accept_plain(instance: Model, declared: Field, value: Any) -> None:  # noqa: ANN401 - any JSON
@@ -176,7 +177,9 @@ def _load_included(
             instance.__dict__[declared.name] = pointer
 
 
-def _open_encrypted(pairs: Sequence[tuple[Model, Mapping[str, Any]]], sealer: Sealer) -> None:
+def _open_encrypted(
+    pairs: Sequence[tuple[Model, Mapping[str, Any]]], sealer: Sealer, kept: Collection[str]
+) -> None:
     """Open the encrypted values of some objects, all those of one author together."""
     waiting: dict[str, list[tuple[Model, Field, ObjectContext, str]]] = {}
     for instance, row in pairs:
@@ -197,16 +200,13 @@ def _open_encrypted(pairs: Sequence[tuple[Model, Mapping[str, Any]]], sealer: Se
                 lock(instance, declared.name, AuthorMissingError(message))
             else:
                 waiting.setdefault(author, []).append((instance, declared, context, value))
-    for author, values in waiting.items():
-        _open_of_author(values, author, sealer)
-
-
-def _open_of_author(
-    values: Sequence[tuple[Model, Field, ObjectContext, str]], author: str, sealer: Sealer
-) -> None:
-    opened = sealer.unseal([(context, text) for _, _, context, text in values], author)
-    for (instance, declared, _, _), result in zip(values, opened, strict=True):
-        _accept(instance, declared, result)
+    texts = {
+        author: [(context, text) for _, _, context, text in values]
+        for author, values in waiting.items()
+    }
+    for author, opened in open_by_author(sealer, texts, kept).items():
+        for (instance, declared, _, _), result in zip(waiting[author], opened, strict=True):
+            _accept(instance, declared, result)
 
 
 def _accept(instance: Model, declared: Field, opened: bytes | EncryptedParseError) -> None:

@@ -15,6 +15,7 @@ import pytest
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.directory import (
     CachingDirectory,
+    CardCache,
     CardChain,
     DirectoryClient,
     Shelf,
@@ -320,7 +321,7 @@ def test_failures_are_forgotten_soon_and_on_demand() -> None:
         return HttpResponse(200, {}, json.dumps(found).encode())
 
     client = directory(answer)[0].client
-    cached = CachingDirectory(client, clock=lambda: now[0])
+    cached = CachingDirectory(client, cache=CardCache(clock=lambda: now[0]))
     assert isinstance(cached.look_up(["bob"])["bob"], CardError)
     cards["bob"] = [card("bob")]
     now[0] = FAILURE_SECONDS
