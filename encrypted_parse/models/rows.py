@@ -12,6 +12,7 @@ from encrypted_parse.errors import (
     InvalidValueError,
     MalformedResponseError,
     RecipientRuleError,
+    SignerNotFoundError,
     UnexpectedPlaintextError,
 )
 from encrypted_parse.models import homes
@@ -19,7 +20,6 @@ from encrypted_parse.models.acl import ACL
 from encrypted_parse.models.fields import OWN_ID, Encryption, Field
 from encrypted_parse.models.model import Model, lock
 from encrypted_parse.models.naming import point_out_names
-from encrypted_parse.models.renewing import open_by_author
 from encrypted_parse.models.rules import Recipient, user_id_of
 from encrypted_parse.models.sealer import ObjectContext, Sealer
 from encrypted_parse.models.values import Pointer, Relation
@@ -28,6 +28,8 @@ from encrypted_parse.parse.types import date_from_json
 
 M = TypeVar("M", bound=Model)
 _CALLER = Workers(threads=1)
+_Value = tuple[Model, Field, ObjectContext, str]
+_Failed = tuple[str, _Value]  # with the author
 
 
 def load_rows(  # noqa: PLR0913 - what a query says of its rows, by keyword
@@ -55,7 +57,9 @@ def load_rows(  # noqa: PLR0913 - what a query says of its rows, by keyword
     kept = sealer.prefetch_authors(_authors(instances, sealer))
     pairs = list(zip(instances, rows, strict=True))
 
-    (workers or _CALLER).each(lambda some: _open_encrypted(some, sealer, kept), pairs)
+    failed: list[_Failed] = []
+    (workers or _CALLER).each(lambda some: failed.extend(_open_encrypted(some, sealer)), pairs)
+    _open_renewed(failed, sealer, kept)
     _load_included(model, instances, rows, sealer, include)
     return instances
 
@@ -119,7 +123,7 @@ def take_over(instance: Model, changed: Mapping[str, Any], sealer: Sealer) -> No
         else:
             instance.__dict__.pop(declared.name, None)
     kept = sealer.prefetch_authors(_authors([instance], sealer))
-    _open_encrypted([(instance, changed)], sealer, kept)
+    _open_renewed(_open_encrypted([(instance, changed)], sealer), sealer, kept)
 
 
 def accept_plain(instance: Model, declared: Field, value: Any) -> None:  # noqa: ANN401 - any JSON
@@ -178,10 +182,13 @@ def _load_included(
 
 
 def _open_encrypted(
-    pairs: Sequence[tuple[Model, Mapping[str, Any]]], sealer: Sealer, kept: Collection[str]
-) -> None:
-    """Open the encrypted values of some objects, all those of one author together."""
-    waiting: dict[str, list[tuple[Model, Field, ObjectContext, str]]] = {}
+    pairs: Sequence[tuple[Model, Mapping[str, Any]]], sealer: Sealer
+) -> list[_Failed]:
+    """Open the encrypted values of some objects, all those of one author together.
+
+    Returns those that no known key of their author signed; they are locked.
+    """
+    waiting: dict[str, list[_Value]] = {}
     for instance, row in pairs:
         context = context_of(instance)
         for declared, encryption in encrypted_fields(instance):
@@ -200,13 +207,39 @@ def _open_encrypted(
                 lock(instance, declared.name, AuthorMissingError(message))
             else:
                 waiting.setdefault(author, []).append((instance, declared, context, value))
-    texts = {
-        author: [(context, text) for _, _, context, text in values]
+    return [
+        (author, value)
         for author, values in waiting.items()
-    }
-    for author, opened in open_by_author(sealer, texts, kept).items():
-        for (instance, declared, _, _), result in zip(waiting[author], opened, strict=True):
-            _accept(instance, declared, result)
+        for value in _open_of_author(values, author, sealer)
+    ]
+
+
+def _open_of_author(values: Sequence[_Value], author: str, sealer: Sealer) -> list[_Value]:
+    opened = sealer.unseal([(context, text) for _, _, context, text in values], author)
+    for (instance, declared, _, _), result in zip(values, opened, strict=True):
+        _accept(instance, declared, result)
+    return [
+        value
+        for value, result in zip(values, opened, strict=True)
+        if isinstance(result, SignerNotFoundError)
+    ]
+
+
+def _open_renewed(failed: Sequence[_Failed], sealer: Sealer, kept: Collection[str]) -> None:
+    """Open once more what failed against cards that were *kept*: its author may have rotated.
+
+    One question for all authors of a page; whether a new key counts is judged as ever.
+    """
+    suspects = {author for author, _ in failed if author in kept}
+    renewed = sealer.renew_authors(suspects) if suspects else frozenset()
+    again: dict[str, list[_Value]] = {}
+    for author, value in failed:
+        if author in renewed:
+            instance, declared, _, _ = value
+            instance._state.locked.pop(declared.name, None)  # noqa: SLF001 - our own
+            again.setdefault(author, []).append(value)
+    for author, values in again.items():
+        _open_of_author(values, author, sealer)
 
 
 def _accept(instance: Model, declared: Field, opened: bytes | EncryptedParseError) -> None:

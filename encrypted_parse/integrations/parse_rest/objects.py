@@ -21,6 +21,7 @@ from encrypted_parse.errors import (
     ModelDefinitionError,
     NotPicklableError,
     RecipientRuleError,
+    SignerNotFoundError,
     UnexpectedPlaintextError,
 )
 from encrypted_parse.integrations.parse_rest.connection import current
@@ -30,7 +31,6 @@ from encrypted_parse.models import ACL, ObjectContext, RecipientRule, Sealer, on
 from encrypted_parse.models.annotations import codec_for
 from encrypted_parse.models.codecs import Codec
 from encrypted_parse.models.fields import Encryption, LockedValue
-from encrypted_parse.models.renewing import open_by_author
 from encrypted_parse.models.rules import Recipient, user_id_of
 from encrypted_parse.parse import REPLACED_KEY
 
@@ -226,7 +226,9 @@ def _open_one(
     if not author:
         return AuthorMissingError(f"{one.encryption.author!r} names no author")
     kept = sealer.prefetch_authors([author])
-    [opened] = open_by_author(sealer, {author: [(context, text)]}, kept)[author]
+    [opened] = sealer.unseal([(context, text)], author)
+    if isinstance(opened, SignerNotFoundError) and kept and sealer.renew_authors(kept):
+        [opened] = sealer.unseal([(context, text)], author)
     if isinstance(opened, EncryptedParseError):
         return opened
     try:
