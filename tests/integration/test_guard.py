@@ -99,7 +99,13 @@ EXPECTED = {
             "body": {"form": "authEncrypt", "readers": "acl", "author": "writer"},
         },
     },
-    "rules": {"envelope": "enforce", "readers": "enforce", "author": "enforce", "cards": "report"},
+    "rules": {
+        "envelope": "enforce",
+        "readers": "enforce",
+        "author": "enforce",
+        "cards": "report",
+        "keys": "enforce",
+    },
 }
 
 
