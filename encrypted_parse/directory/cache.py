@@ -137,6 +137,10 @@ class CachingDirectory:
                 self._cache.keep_ended(user_id, one)
         return known | told
 
+    def known_deleted(self, user_ids: Collection[str]) -> frozenset[str]:
+        """Return those of *user_ids* who are known to be deleted. No network."""
+        return frozenset(self._ended(user_ids))
+
     def renew(self, user_ids: Collection[str]) -> frozenset[str]:
         """Ask again for users whose signatures fail, each once in `RENEWAL_SECONDS`.
 

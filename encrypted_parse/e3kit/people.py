@@ -45,6 +45,20 @@ class FormerKey:
         return self.public_key.long_key_id.hex()
 
 
+@front_door
+@frozen
+class Prefetched:
+    """What a look-up of authors found.
+
+    Attributes:
+        kept: Those of whom the cache had cards before: keys that may have been replaced since.
+        absent: Those of whom the directory has none.
+    """
+
+    kept: frozenset[str]
+    absent: frozenset[str]
+
+
 class PeopleVerbs(Verbs):
     """What `E3Kit` knows of other users.
 
@@ -80,20 +94,16 @@ class PeopleVerbs(Verbs):
         """Whether what is remembered of other users' keys ends with this process."""
         return isinstance(self._directory.keeper.store, MemoryTrustStore)
 
-    def prefetch_authors(self, user_ids: Collection[str]) -> frozenset[str]:
+    def prefetch_authors(self, user_ids: Collection[str]) -> Prefetched:
         """Fetch many users' cards at once into the cache, to verify what they signed.
 
         Users without a card, or with one that cannot be used, are no error: what needs them says
         so.
-
-        Returns:
-            Those of whom the cache had cards: keys of before, perhaps. See `renew_authors`.
         """
-        others = [user_id for user_id in user_ids if user_id != self.user_id]
-        known = self._directory.in_cache(others)
-        if others:
-            self._directory.look_up_authors(others)
-        return known
+        others = {user_id for user_id in user_ids if user_id != self.user_id}
+        kept = self._directory.in_cache(others)
+        found = self._directory.look_up_authors(others) if others else {}
+        return Prefetched(kept, frozenset(others - set(found)))
 
     def renew_authors(self, user_ids: Collection[str]) -> frozenset[str]:
         """Ask the directory again for users whose signatures fail; returns whom it was asked for.
@@ -150,14 +160,15 @@ class PeopleVerbs(Verbs):
             found[self.user_id] = self._own_signers(own)
         return found
 
-    def author_keys(self, user_id: str) -> AuthorKeys:
+    def author_keys(self, user_id: str, *, absent: bool = False) -> AuthorKeys:
         """Return every key, current one first, whose signatures count as *user_id*'s.
 
         A rotated key still verifies what it signed; a card's date cannot say more, since the
         dates of rows come from the server. Once a person verified or accepted a key of the user,
         those count that are linked with it, or that somebody vouched for; the others are
         `AuthorKeys.former`. For ourselves, the keys of this machine. For a user whose account was
-        deleted, those of the last cards, and for one who has left the directory, those remembered.
+        deleted, those of the last cards, and for one who has left the directory, those remembered;
+        of one whom `prefetch_authors` just found *absent*, without asking again.
 
         Raises:
             NotRegisteredError: The user has no card, and nothing is remembered.
@@ -168,7 +179,7 @@ class PeopleVerbs(Verbs):
             stored = self._keystore.find(user_id)
             if stored is not None:
                 return AuthorKeys(user_id, tuple(self._own_signers(stored)))
-        return self._directory.reading_keys(user_id)
+        return self._directory.reading_keys(user_id, absent=absent)
 
     # --- trust ------------------------------------------------------------------------------
 

@@ -54,12 +54,14 @@ def load_rows(  # noqa: PLR0913 - what a query says of its rows, by keyword
     included = frozenset(path.partition(".")[0] for path in include)
     instances = [_load_plain(model, row, deferred, included) for row in rows]
     point_out_names(model, rows, deferred)
-    kept = sealer.prefetch_authors(_authors(instances, sealer))
+    authors = sealer.prefetch_authors(_authors(instances, sealer))
     pairs = list(zip(instances, rows, strict=True))
 
     failed: list[_Failed] = []
-    (workers or _CALLER).each(lambda some: failed.extend(_open_encrypted(some, sealer)), pairs)
-    _open_renewed(failed, sealer, kept)
+    (workers or _CALLER).each(
+        lambda some: failed.extend(_open_encrypted(some, sealer, authors.absent)), pairs
+    )
+    _open_renewed(failed, sealer, authors.kept)
     _load_included(model, instances, rows, sealer, include)
     return instances
 
@@ -122,8 +124,9 @@ def take_over(instance: Model, changed: Mapping[str, Any], sealer: Sealer) -> No
             accept_plain(instance, declared, value)
         else:
             instance.__dict__.pop(declared.name, None)
-    kept = sealer.prefetch_authors(_authors([instance], sealer))
-    _open_renewed(_open_encrypted([(instance, changed)], sealer), sealer, kept)
+    authors = sealer.prefetch_authors(_authors([instance], sealer))
+    failed = _open_encrypted([(instance, changed)], sealer, authors.absent)
+    _open_renewed(failed, sealer, authors.kept)
 
 
 def accept_plain(instance: Model, declared: Field, value: Any) -> None:  # noqa: ANN401 - any JSON
@@ -182,7 +185,7 @@ def _load_included(
 
 
 def _open_encrypted(
-    pairs: Sequence[tuple[Model, Mapping[str, Any]]], sealer: Sealer
+    pairs: Sequence[tuple[Model, Mapping[str, Any]]], sealer: Sealer, absent: Collection[str]
 ) -> list[_Failed]:
     """Open the encrypted values of some objects, all those of one author together.
 
@@ -210,12 +213,15 @@ def _open_encrypted(
     return [
         (author, value)
         for author, values in waiting.items()
-        for value in _open_of_author(values, author, sealer)
+        for value in _open_of_author(values, author, sealer, absent=author in absent)
     ]
 
 
-def _open_of_author(values: Sequence[_Value], author: str, sealer: Sealer) -> list[_Value]:
-    opened = sealer.unseal([(context, text) for _, _, context, text in values], author)
+def _open_of_author(
+    values: Sequence[_Value], author: str, sealer: Sealer, *, absent: bool = False
+) -> list[_Value]:
+    texts = [(context, text) for _, _, context, text in values]
+    opened = sealer.unseal(texts, author, absent=absent)
     for (instance, declared, _, _), result in zip(values, opened, strict=True):
         _accept(instance, declared, result)
     return [

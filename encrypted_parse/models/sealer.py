@@ -14,6 +14,7 @@ from attrs import frozen
 
 from encrypted_parse.discretion import as_value, front_door
 from encrypted_parse.e3kit import E3Kit
+from encrypted_parse.e3kit.people import Prefetched
 from encrypted_parse.envelope import Header, from_text, to_text
 from encrypted_parse.errors import EncryptedParseError, RecipientRuleError, SignerNotFoundError
 from encrypted_parse.models.roles import RoleDirectory
@@ -59,8 +60,8 @@ class Sealer(Protocol):
         kept cards do not count: a key in them is known to be replaced.
         """
 
-    def prefetch_authors(self, user_ids: Collection[str]) -> frozenset[str]:
-        """Do the same to verify with; returns the users whose cards had been kept before."""
+    def prefetch_authors(self, user_ids: Collection[str]) -> Prefetched:
+        """Do the same to verify with."""
 
     def renew_authors(self, user_ids: Collection[str]) -> frozenset[str]:
         """Ask again for users whose signatures fail against kept cards; returns who was asked for.
@@ -90,9 +91,16 @@ class Sealer(Protocol):
         """
 
     def unseal(
-        self, values: Sequence[tuple[ObjectContext, str]], author: str
+        self,
+        values: Sequence[tuple[ObjectContext, str]],
+        author: str,
+        *,
+        absent: bool = False,
     ) -> list[bytes | EncryptedParseError]:
-        """Return for each value by *author* its plaintext, or the error that says why not."""
+        """Return for each value by *author* its plaintext, or the error that says why not.
+
+        With *absent*, `prefetch_authors` just found no cards of the author, who is not asked for.
+        """
 
     def share(self, text: str, author: str, recipients: Collection[Recipient]) -> str:
         """Return an envelope by *author* with *recipients* added; the same if it has them all.
@@ -136,7 +144,7 @@ class E3KitSealer:
         """See `Sealer.prefetch`."""
         self._e3kit.prefetch(self._resolve(recipients, missing_ok=True), replaced=replaced)
 
-    def prefetch_authors(self, user_ids: Collection[str]) -> frozenset[str]:
+    def prefetch_authors(self, user_ids: Collection[str]) -> Prefetched:
         """See `Sealer.prefetch_authors`."""
         return self._e3kit.prefetch_authors(user_ids)
 
@@ -165,7 +173,11 @@ class E3KitSealer:
         return all(matched) and set().union(*matched) == set(keys)
 
     def unseal(
-        self, values: Sequence[tuple[ObjectContext, str]], author: str
+        self,
+        values: Sequence[tuple[ObjectContext, str]],
+        author: str,
+        *,
+        absent: bool = False,
     ) -> list[bytes | EncryptedParseError]:
         """See `Sealer.unseal`. E3Kit's format binds no context."""
         sealed: list[bytes | EncryptedParseError] = []
@@ -175,7 +187,7 @@ class E3KitSealer:
             except EncryptedParseError as error:
                 sealed.append(as_value(error))
         try:
-            signers = self._e3kit.author_keys(author)
+            signers = self._e3kit.author_keys(author, absent=absent)
             envelopes = [one for one in sealed if isinstance(one, bytes)]
             opened = iter(self._e3kit.open_all(envelopes, signers))
         except EncryptedParseError as error:

@@ -118,18 +118,19 @@ class TrustedDirectory:
             raise copy.copy(last)
         return last
 
-    def reading_keys(self, user_id: str) -> AuthorKeys:
+    def reading_keys(self, user_id: str, *, absent: bool = False) -> AuthorKeys:
         """Return the keys whose signatures count as the user's, and warn if the key changed.
 
         For a user whose account was deleted, those of the last chain, judged as any other; for
-        one whom the directory does not know (any more), the remembered keys.
+        one whom the directory does not know (any more), the remembered keys. With *absent*, that
+        was just asked, and is not asked again.
 
         Raises:
             NotRegisteredError: There is no card, and nothing is remembered.
             CardError: The user's cards cannot be used.
             UntrustedKeyError: The policy lets no key of the user count.
         """
-        found = self.look_up_authors([user_id]).get(user_id)
+        found = None if absent else self.look_up_authors([user_id]).get(user_id)
         if isinstance(found, CardError):
             raise copy.copy(found)  # the cache's own would collect the frames of every caller
         if found is not None:
@@ -140,7 +141,8 @@ class TrustedDirectory:
         keys = self.keeper.remembered(user_id)
         if not keys:
             hint = "each user has to call register() once"
-            raise NotRegisteredError([user_id], deleted=self.deleted([user_id]), hint=hint)
+            deleted = tuple(self._directory.known_deleted([user_id]))
+            raise NotRegisteredError([user_id], deleted=deleted, hint=hint)
         return keys
 
     def require_readable(self, card: Card) -> None:

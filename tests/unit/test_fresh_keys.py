@@ -314,6 +314,17 @@ def test_values_that_nobody_signed_cost_one_search_a_page(app: InMemoryApp) -> N
     assert searches(app) - start == 2
 
 
+def test_authors_whom_nobody_knows_cost_two_questions_a_page(app: InMemoryApp) -> None:
+    """A hostile page names thirty users who never registered: no request for each of them."""
+    bot, mallory = app.make_user(), app.make_user()
+    for place in range(30):
+        forged = mallory.save(written(mallory, bot.user_id))
+        app.parse.change("Message", forged.object_id, senderId=f"nobody{place}")
+    start = searches(app)
+    assert all(one.locked for one in bot.query(Message))
+    assert searches(app) - start == 2
+
+
 def test_cards_that_came_after_the_rows_are_not_asked_for_again(app: InMemoryApp) -> None:
     """A forged value of an author who was not in the cache costs the one search of before."""
     bot, mallory, ann = app.make_user(), app.make_user(), app.make_user()

@@ -225,7 +225,7 @@ def _open_one(
         return UnexpectedPlaintextError("the encrypted column holds plaintext")
     if not author:
         return AuthorMissingError(f"{one.encryption.author!r} names no author")
-    kept = sealer.prefetch_authors([author])
+    kept = sealer.prefetch_authors([author]).kept
     [opened] = sealer.unseal([(context, text)], author)
     if isinstance(opened, SignerNotFoundError) and kept and sealer.renew_authors(kept):
         [opened] = sealer.unseal([(context, text)], author)
