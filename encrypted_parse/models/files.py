@@ -180,29 +180,25 @@ class Files:
         progress: Progress | None,
     ) -> None:
         """Fetch, verify and decrypt *file* into *target*. See `UserClient.download`."""
+
+        def fetch() -> None:
+            signers = self._e3kit.author_keys(file.author_id)
+            source = _PartReader(self._parse, file)
+            with naming_former_keys(signers):
+                streams.decrypt_shared_file(
+                    source,  # type: ignore[arg-type]  # a raw stream is read by readinto
+                    target,
+                    file_key=file._key,  # noqa: SLF001 - our own
+                    signers=signers,
+                    progress=progress,
+                )
+
         try:
-            self._download(file, target, progress)
+            fetch()
         except SignerNotFoundError:
             if not self._e3kit.renew_authors([file.author_id]):
                 raise
-            self._download(file, target, progress)
-
-    def _download(
-        self,
-        file: EncryptedFile,
-        target: str | os.PathLike[str] | BinaryIO,
-        progress: Progress | None,
-    ) -> None:
-        signers = self._e3kit.author_keys(file.author_id)
-        source = _PartReader(self._parse, file)
-        with naming_former_keys(signers):
-            streams.decrypt_shared_file(
-                source,  # type: ignore[arg-type]  # a raw stream is read by readinto
-                target,
-                file_key=file._key,  # noqa: SLF001 - our own
-                signers=signers,
-                progress=progress,
-            )
+            fetch()
 
     def discard(self, names: Iterable[str]) -> None:
         """Delete stored parts; what the server does not let go is in `left`, and logged once.

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import EncryptedParseError, GuardRefusedError, ServerFailedError
 from encrypted_parse.models import drafts
+from encrypted_parse.models.outcomes import SaveOutcome
 from encrypted_parse.models.rules import Recipient
 from encrypted_parse.models.sealer import Sealer
 from encrypted_parse.parse import REPLACED_KEY
@@ -71,10 +72,10 @@ def send_together(
     try:
         return bodies, send(bodies)
     except (GuardRefusedError, ServerFailedError) as error:
-        refused = error
+        failure = error
     sealer.prefetch(readers_of(*changed), replaced=True)
     if all(_is_current(draft, body, sealer) for draft, body in zip(changed, bodies, strict=True)):
-        raise refused
+        raise failure
     bodies = [drafts.seal(draft, sealer) for draft in changed]
     return bodies, send(bodies)
 
@@ -86,6 +87,21 @@ def _is_current(result: drafts.Draft, body: Mapping[str, Any], sealer: Sealer) -
         for recipients, plaintexts in result.sealed.items()
         for name in plaintexts
     )
+
+
+@front_door
+def refused(
+    planned: Mapping[int, drafts.Draft], outcomes: Mapping[int, SaveOutcome], sealer: Sealer
+) -> dict[int, drafts.Draft]:
+    """Return the drafts of a batch that are to be sent once more, now with their readers' cards."""
+    again = {
+        index: draft
+        for index, draft in planned.items()
+        if names_replaced_key(outcomes[index].error)
+    }
+    if again:
+        sealer.prefetch(readers_of(*again.values()), replaced=True)
+    return again
 
 
 def names_replaced_key(error: EncryptedParseError | None) -> bool:

@@ -14,19 +14,13 @@ from encrypted_parse.errors import (
     OutcomeUnknownError,
     TransactionNotPossibleError,
 )
-from encrypted_parse.models import drafts, homes, operations, rows
+from encrypted_parse.models import drafts, homes, operations, resending, rows
 from encrypted_parse.models.creating import create, find_created
 from encrypted_parse.models.files import Files, own_parts
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import DeleteOutcome, SaveOutcome
 from encrypted_parse.models.pages import PAGE_ROWS, Page
 from encrypted_parse.models.query import Query
-from encrypted_parse.models.resending import (
-    names_replaced_key,
-    readers_of,
-    send_sealed,
-    send_together,
-)
 from encrypted_parse.models.sealer import Sealer
 from encrypted_parse.models.values import Pointer
 from encrypted_parse.models.versions import update_if_current
@@ -67,7 +61,9 @@ class ObjectStore:
             return instance
         claims = self._claim(draft)
         try:
-            body, answer = send_sealed(draft, self._sealer, lambda body: self._send(draft, body))
+            body, answer = resending.send_sealed(
+                draft, self._sealer, lambda body: self._send(draft, body)
+            )
             self._commit(draft, body, answer)
         except EncryptedParseError as error:
             homes.release(claims, error)
@@ -105,7 +101,7 @@ class ObjectStore:
                 planned[index] = draft
             except EncryptedParseError as error:
                 outcomes[index] = SaveOutcome(instance, error)
-        self._sealer.prefetch(readers_of(*planned.values()))
+        self._sealer.prefetch(resending.readers_of(*planned.values()))
         if transaction:
             try:
                 outcomes |= self._save_together(planned, outcomes)
@@ -114,7 +110,7 @@ class ObjectStore:
                 raise
         else:
             outcomes |= self._send_each(planned)
-            outcomes |= self._send_refused(planned, outcomes)
+            outcomes |= self._send_each(resending.refused(planned, outcomes, self._sealer))
         for index, taken in claims.items():
             if outcomes[index].error is not None:
                 homes.release(taken, outcomes[index].error)
@@ -128,20 +124,6 @@ class ObjectStore:
                 raise outcome.error
         self._send_transaction([draft for draft in planned.values() if draft.is_to_be_sent])
         return {index: SaveOutcome(draft.instance, None) for index, draft in planned.items()}
-
-    def _send_refused(
-        self, planned: Mapping[int, drafts.Draft], outcomes: Mapping[int, SaveOutcome]
-    ) -> dict[int, SaveOutcome]:
-        """Send once more what the guard refused since a reader's key was replaced."""
-        refused = {
-            index: draft
-            for index, draft in planned.items()
-            if names_replaced_key(outcomes[index].error)
-        }
-        if not refused:
-            return {}
-        self._sealer.prefetch(readers_of(*refused.values()), replaced=True)
-        return self._send_each(refused)
 
     def _send_each(self, planned: Mapping[int, drafts.Draft]) -> dict[int, SaveOutcome]:
         """Send the drafts; the next fifty are encrypted while the server works on the present."""
@@ -194,7 +176,7 @@ class ObjectStore:
         def seal(indices: Sequence[int]) -> list[tuple[int, dict[str, Any] | EncryptedParseError]]:
             sealed: list[tuple[int, dict[str, Any] | EncryptedParseError]] = []
             # Cards that were fetched for the first of a long list are not fresh for its last.
-            self._sealer.prefetch(readers_of(*(planned[index] for index in indices)))
+            self._sealer.prefetch(resending.readers_of(*(planned[index] for index in indices)))
             for index in indices:
                 try:
                     sealed.append((index, drafts.seal(planned[index], self._sealer)))
@@ -229,19 +211,14 @@ class ObjectStore:
                     "and a transaction that adds one would lock the class",
                     hint="save one object with all of them by itself first",
                 )
-        bodies, answers = send_together(
-            changed, bodies, self._sealer, lambda sent: self._transact(changed, sent)
-        )
+
+        def send(sent: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+            instances = [draft.instance for draft in changed]
+            return self._parse.transaction(list(map(_operation, instances, sent))) if sent else []
+
+        bodies, answers = resending.send_together(changed, bodies, self._sealer, send)
         for draft, body, answer in zip(changed, bodies, answers, strict=True):
             self._commit(draft, body, answer)
-
-    def _transact(
-        self, changed: Sequence[drafts.Draft], bodies: Sequence[dict[str, Any]]
-    ) -> list[Mapping[str, Any]]:
-        operations = [
-            _operation(draft.instance, body) for draft, body in zip(changed, bodies, strict=True)
-        ]
-        return self._parse.transaction(operations) if operations else []
 
     def get(self, model: type[M], object_id: str) -> M:
         """Fetch one object.
