@@ -20,9 +20,9 @@ from encrypted_parse.directory import (
     DirectoryClient,
     Shelf,
     TokenProvider,
-    cache,
     new_card,
     parse_card,
+    shared_cache,
 )
 from encrypted_parse.directory.cache import FAILURE_SECONDS
 from encrypted_parse.directory.client import MAX_ANSWER_BYTES
@@ -241,7 +241,7 @@ def test_one_answer_tells_users_apart() -> None:
 def test_heavy_chains_leave_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache counts bytes too: room for one chain keeps one."""
     cards = {user_id: [card(user_id)] for user_id in ("bob", "carol")}
-    monkeypatch.setattr(cache, "CACHE_BYTES", 600)
+    monkeypatch.setattr(shared_cache, "CACHE_BYTES", 600)
     served, transport = serving(cards)
     for user_id in ("bob", "carol", "carol", "bob"):
         served.get_chains([user_id])
