@@ -16,10 +16,12 @@ from encrypted_parse.backup import LoginPassword
 from encrypted_parse.crypto.imports import import_public_key
 from encrypted_parse.directory import (
     CachingDirectory,
+    CardCache,
     DirectoryClient,
     ServiceClient,
     TokenProvider,
 )
+from encrypted_parse.directory.cache import CACHE_SECONDS, WRITING_SECONDS
 from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.e3kit import E3Kit
 from encrypted_parse.errors import ConfigurationError, NotPicklableError, TokenError
@@ -75,6 +77,9 @@ class EncryptedClient:
         trust_policy: What is done about users whose key changed: see `TrustPolicy`.
         server_deduplicates: The server has `idempotencyOptions` for ``classes/.*``, so that a
             create whose answer was lost may be repeated.
+        cards_fresh_seconds: How old a card of the cache may be that is encrypted for. It is how
+            long a key that was replaced or lost goes on being written for, where no guard refuses
+            that: 5 s; up to 300 s cost nothing where the guard is in every class.
         allow_insecure_http: Allow ``http://`` to other machines, for both addresses: to any, or
             to hosts by name. Never over a network that others use: it gives session tokens and
             directory tokens to it.
@@ -98,6 +103,7 @@ class EncryptedClient:
         trust_policy: TrustPolicy = TrustPolicy.TOFU,
         transport: Transport | None = None,
         server_deduplicates: bool = False,
+        cards_fresh_seconds: float = WRITING_SECONDS,
         allow_insecure_http: bool | frozenset[str] = False,
         setting_names: Mapping[str, str] | None = None,
     ) -> None:
@@ -139,6 +145,10 @@ class EncryptedClient:
         )
         self._trust_store = trust_store or _trust_beside(self._keystore)
         self._trust_policy = trust_policy
+        if not 0 <= cards_fresh_seconds <= CACHE_SECONDS:
+            raise ConfigurationError(f"cards_fresh_seconds is 0 to {CACHE_SECONDS:.0f}")
+        self._cards_fresh_seconds = cards_fresh_seconds
+        self._cards = CardCache()  # one for all users: ADR 24
 
     @classmethod
     def from_env(
@@ -327,7 +337,9 @@ class EncryptedClient:
             allow_insecure_http=insecure,
             setting=self._directory_setting,
         )
-        directory = CachingDirectory(client)
+        directory = CachingDirectory(
+            client, cache=self._cards, writing_seconds=self._cards_fresh_seconds
+        )
         keeper = TrustKeeper(session.user_id, self._trust_store, self._trust_policy)
         e3kit = E3Kit(
             session.user_id,

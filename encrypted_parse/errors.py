@@ -444,12 +444,17 @@ class NotRegisteredError(DirectoryError):
 
     Attributes:
         user_ids: Every user id without a card.
+        deleted: Those of them whose account was deleted, as far as the directory tells.
     """
 
-    def __init__(self, user_ids: Sequence[str], *, hint: str | None = None) -> None:
+    def __init__(
+        self, user_ids: Sequence[str], *, deleted: Sequence[str] = (), hint: str | None = None
+    ) -> None:
         names = ", ".join(repr(user_id) for user_id in user_ids)
-        super().__init__(f"no public key is published for {names}", hint=_for_names(user_ids, hint))
+        message = f"no public key is published for {names}{_gone(deleted)}"
+        super().__init__(message, hint=_GONE_HINT if deleted else _for_names(user_ids, hint))
         self.user_ids = tuple(user_ids)
+        self.deleted = tuple(deleted)
 
 
 class RecipientsNotRegisteredError(DirectoryError):
@@ -457,17 +462,26 @@ class RecipientsNotRegisteredError(DirectoryError):
 
     Attributes:
         user_ids: Every recipient without a card.
+        deleted: Those of them whose account was deleted, as far as the directory tells.
     """
 
-    def __init__(self, user_ids: Sequence[str]) -> None:
+    def __init__(self, user_ids: Sequence[str], *, deleted: Sequence[str] = ()) -> None:
         names = ", ".join(repr(user_id) for user_id in user_ids)
+        register = "each recipient has to call register() once; nothing was saved"
         super().__init__(
-            f"cannot encrypt for {names}: not registered",
-            hint=_for_names(
-                user_ids, "each recipient has to call register() once; nothing was saved"
-            ),
+            f"cannot encrypt for {names}: not registered{_gone(deleted)}",
+            hint=_GONE_HINT if deleted else _for_names(user_ids, register),
         )
         self.user_ids = tuple(user_ids)
+        self.deleted = tuple(deleted)
+
+
+_GONE_HINT = "nobody can register for a deleted account again: leave it out of the readers"
+
+
+def _gone(deleted: Sequence[str]) -> str:
+    names = ", ".join(repr(user_id) for user_id in deleted)
+    return f"; the account of {names} was deleted" if deleted else ""
 
 
 class SafetyNumberMismatchError(DirectoryError):
@@ -606,7 +620,7 @@ class FunctionFailedError(ParseServerError):
 
 
 class GuardRefusedError(ParseServerError):
-    """Codes 9001 to 9012: the cloud code's guard refuses what an encrypted column was to hold."""
+    """Codes 9001 to 9013: the cloud code's guard refuses what an encrypted column was to hold."""
 
 
 class IncorrectTypeError(ParseServerError):

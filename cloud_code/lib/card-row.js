@@ -73,7 +73,8 @@ function isPlaceOf(slot, { identity, previousCardId }) {
  *
  * @param {object[]} rows of one identity or of several
  * @param {import('node:crypto').KeyObject} serviceKey public
- * @returns {{cards: import('./card.js').Card[], revoked: boolean}[]} revoked: or its user was deleted
+ * @returns {{cards: import('./card.js').Card[], generation: number, revoked: boolean}[]} generation: how
+ *   many chains of the identity began before; revoked: or its user was deleted
  */
 function chainsOf(rows, serviceKey) {
   const bySlot = new Map(rows.map((row) => [row.get('slot'), row]));
@@ -87,7 +88,7 @@ function chainsOf(rows, serviceKey) {
     }
     // A row that is no card ends the chain as a revocation does: what came before is not current.
     const ended = cards.length > 0 && bySlot.has(endSlot(cards[0].identity));
-    chains.push({ cards, revoked: row !== undefined || ended });
+    chains.push({ cards, generation: Number(root.get('slot').split(':', 2)[1]), revoked: row !== undefined || ended });
   }
   return chains;
 }

@@ -67,7 +67,30 @@ class CardStore {
   }
 
   /**
-   * The same for any number of identities, a part after the other: no more is in memory at once
+   * Of identities whose user was deleted the chain that was served last: for verifying what they
+   * signed, and nothing else. Chains that were revoked before it stay out, as for everybody.
+   *
+   * @param {string[]} identities
+   * @returns {Promise<{identities: string[], cards: import('./card.js').Card[]}>} those that ended, also
+   *   if their cards were erased
+   * @throws {ServiceError} answerTooLarge: as `search`
+   */
+  async searchEnded(identities) {
+    const taken = await this.#taken(identities.map(endSlot));
+    const ended = identities.filter((identity) => taken.has(endSlot(identity)));
+    if (ended.length === 0) return { identities: [], cards: [] };
+    const rows = await this.rows.rows((query) => query.containedIn('identity', ended), undefined, checkSize);
+    const last = new Map();
+    for (const { cards, generation } of chainsOf(rows, this.#serviceKey)) {
+      if (cards.length > 0 && !(last.get(cards[0].identity)?.generation > generation)) {
+        last.set(cards[0].identity, { cards, generation });
+      }
+    }
+    return { identities: ended, cards: [...last.values()].flatMap(({ cards }) => cards) };
+  }
+
+  /**
+   * `search` for any number of identities, a part after the other: no more is in memory at once
    * than a search may take.
    *
    * @param {string[]} identities
@@ -160,6 +183,21 @@ class CardStore {
     await this.#revokeAll(identity);
   }
 
+  /**
+   * Delete the cards of an identity that has ended; that it has, stays.
+   *
+   * @param {string} identity
+   * @returns {Promise<number | null>} how many rows; null if the identity has not ended
+   */
+  async erase(identity) {
+    if (!(await this.hasEnded(identity))) return null;
+    let erased = 0;
+    for (const row of await this.#ofIdentity(identity)) {
+      if (row.get('slot') !== endSlot(identity) && (await this.rows.remove(row.id))) erased += 1;
+    }
+    return erased;
+  }
+
   /** @param {string} identity @returns {Promise<boolean>} */
   async hasEnded(identity) {
     return (await this.#taken([endSlot(identity)])).size > 0;
@@ -172,12 +210,33 @@ class CardStore {
    * @returns {Promise<{keyId: string, identity: string}[]>}
    */
   async findKeys(keyIds) {
+    return (await this.#cardsOf(keyIds)).map(({ keyId, card }) => ({ keyId, identity: card.identity }));
+  }
+
+  /**
+   * Those of these key identifiers (hexadecimal) that a user's cards have, and no current one.
+   *
+   * @param {string[]} keyIds
+   * @returns {Promise<{keyId: string, identity: string}[]>}
+   */
+  async replacedKeys(keyIds) {
+    const found = await this.#cardsOf(keyIds);
+    if (found.length === 0) return [];
+    const taken = await this.#taken(found.flatMap(({ card }) => [nextSlot(card.id), endSlot(card.identity)]));
+    const isCurrent = ({ card }) => !taken.has(nextSlot(card.id)) && !taken.has(endSlot(card.identity));
+    const current = new Set(found.filter(isCurrent).map(({ keyId }) => keyId));
+    return found
+      .filter(({ keyId }) => !current.has(keyId))
+      .map(({ keyId, card }) => ({ keyId, identity: card.identity }));
+  }
+
+  async #cardsOf(keyIds) {
     const found = [];
     for (const column of ['keyId', 'longKeyId']) {
       const rows = await this.rows.rows((query) => query.containedIn(column, keyIds));
       for (const row of rows) {
         const card = toCard(row, this.#serviceKey);
-        if (card !== null) found.push({ keyId: row.get(column), identity: card.identity });
+        if (card !== null) found.push({ keyId: row.get(column), card });
       }
     }
     return found;

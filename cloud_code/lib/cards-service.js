@@ -18,6 +18,8 @@ function cardRoutes(store, settings) {
   return [
     { method: 'POST', path: /^\/card\/v5$/, handle: publish, writes: true },
     { method: 'POST', path: /^\/card\/v5\/actions\/search$/, handle: search },
+    // Ours alone: no client of E3Kit asks it, so for them a deleted user has no card.
+    { method: 'POST', path: /^\/card\/v5\/actions\/search-ended$/, handle: searchEnded },
     { method: 'POST', path: /^\/card\/v5\/actions\/outdated$/, handle: outdated },
     { method: 'POST', path: /^\/card\/v5\/actions\/revoke\/([^/]+)$/, handle: revoke },
     { method: 'GET', path: /^\/card\/v5\/([^/]+)$/, handle: get },
@@ -31,12 +33,21 @@ function cardRoutes(store, settings) {
   }
 
   async function search({ body }) {
+    return { body: (await store.search(identitiesOf(body))).map(toRaw) };
+  }
+
+  async function searchEnded({ body }) {
+    const { identities, cards } = await store.searchEnded(identitiesOf(body));
+    return { body: { identities, cards: cards.map(toRaw) } };
+  }
+
+  function identitiesOf(body) {
     const wanted = Array.isArray(body.identities) ? body.identities : [body.identity];
     const identities = [...new Set(wanted)];
     if (wanted.length < 1 || wanted.length > MAX_SEARCH_IDENTITIES || !identities.every(isIdentity)) {
       throw new ServiceError('invalidSearch');
     }
-    return { body: (await store.search(identities)).map(toRaw) };
+    return identities;
   }
 
   async function get({ parameter }) {

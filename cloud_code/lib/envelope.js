@@ -153,6 +153,17 @@ function parseEnvelope(text) {
   }
 }
 
+/** Whether two envelopes differ in their headers alone, as after one was given to more readers. */
+function isSameContent(one, other) {
+  const content = (text) => {
+    const message = decodeBase64(text);
+    const outer = new Reader(message);
+    outer.take(SEQUENCE);
+    return message.subarray(outer.at);
+  };
+  return content(one).equals(content(other));
+}
+
 function parseMessage(message) {
   const outer = new Reader(message);
   const header = outer.into(SEQUENCE);
@@ -275,4 +286,4 @@ function readFooterInfo(tagged) {
   return dataSize;
 }
 
-module.exports = { MAX_RECIPIENTS, parseEnvelope };
+module.exports = { MAX_RECIPIENTS, isSameContent, parseEnvelope };

@@ -4,6 +4,7 @@ const { MAX_RECIPIENTS, parseEnvelope } = require('./envelope.js');
 const { createEncodableCheck } = require('./encodable.js');
 const { isObject } = require('./encoding.js');
 const { keyIdsOf } = require('./card.js');
+const { namesReplacedKey } = require('./guard-keys.js');
 const { authorOf, isSameUser, readersOf } = require('./guard-users.js');
 const { storesOf } = require('./stores.js');
 const { rememberGuard } = require('./status.js');
@@ -15,10 +16,10 @@ const { rememberGuard } = require('./status.js');
  * envelope holds what its author meant, only its readers see. Which columns are encrypted, and
  * how strict each rule is, stands in encrypted-fields.json (`encrypted-parse schema export`).
  */
-const RULES = Object.freeze(['envelope', 'readers', 'author', 'cards']);
+const RULES = Object.freeze(['envelope', 'readers', 'author', 'cards', 'keys']);
 const MODES = Object.freeze(['off', 'report', 'enforce']);
 const FORMS = Object.freeze(['authEncrypt', 'encrypt', 'plain']);
-const DEFAULT_RULES = Object.freeze({ envelope: 'enforce', readers: 'report', author: 'report', cards: 'off' });
+const DEFAULT_RULES = Object.freeze({ envelope: 'enforce', readers: 'report', author: 'report', cards: 'off', keys: 'enforce' });
 
 /** What can be wrong: the rule that it breaks, the error's code, the text after the field's name. */
 const PROBLEMS = Object.freeze({
@@ -34,6 +35,7 @@ const PROBLEMS = Object.freeze({
   outsider: ['readers', 9010, 'the envelope can be opened by a user who may not read the object'],
   authorChanged: ['author', 9011, 'the author changes, whose signature the envelope does not have'],
   defaultValue: ['envelope', 9012, "the column has a default value, which is no envelope: take it out of the schema"],
+  replacedKey: ['keys', 9013, 'the envelope is for a key that its user has replaced: encrypt for the present one'],
 });
 const ALONE = '; the stored value stays as it is: send it along, encrypted anew, with the change of readers or author';
 
@@ -79,7 +81,7 @@ function readConfig(config) {
  * @param {object} Parse
  * @param {unknown} config
  * @returns {(request: object) => Promise<void>} throws a Parse.Error: 111 if the server cannot encode
- *   the object, of any class; else a code from 9001 to 9012
+ *   the object, of any class; else a code from 9001 to 9013
  */
 function createGuard(Parse, config) {
   const { classes, rules } = readConfig(config);
@@ -115,7 +117,7 @@ function createGuard(Parse, config) {
     const envelope = parseEnvelope(value);
     if (envelope === null) return change.value ? ['notAnEnvelope'] : [];
     if (envelope.form !== declared.form) return change.value ? ['wrongForm'] : [];
-    return userProblems(request, declared, envelope, change);
+    return userProblems(request, declared, envelope, { ...change, text: value, stored: original?.get(field) });
   }
 
   /** Parse Server puts a schema's default in after every `beforeSave`, past this one. */
@@ -147,6 +149,10 @@ function createGuard(Parse, config) {
       if (rules.author !== 'off' && author.id !== null && !able.has(author.id)) problems.push('authorLeftOut');
     }
     if (change.author && !change.value) problems.push('authorChanged');
+    if (rules.keys !== 'off' && change.value) {
+      const replaced = await namesReplacedKey(storesOf(Parse).cards, envelope, change, [author.id, user?.id]);
+      if (replaced) problems.push('replacedKey');
+    }
     // An extra stanza is as good as an extra reader.
     const looksForOutsiders = rules.readers !== 'off' && permitted !== null && author.id !== null;
     if (looksForOutsiders || rules.cards !== 'off') {

@@ -41,7 +41,7 @@ def export(
         typer.Option(
             "--rule",
             metavar="NAME=MODE",
-            help="Change a rule (envelope, readers, author, cards) to off, report or enforce.",
+            help="Change a rule (envelope, readers, author, cards, keys): off, report or enforce.",
             show_default=False,
         ),
     ] = None,

@@ -28,6 +28,9 @@ from encrypted_parse.transport import Repeat, Transport
 SEARCH_USERS = 50  # section 8
 MAX_ANSWER_BYTES = 4 * 1024 * 1024  # the companion's 200 cards of one user are 3.3 MB at the most
 _ANSWER_TOO_LARGE = 40044  # the companion's: ask for fewer users
+_SEARCH = "card/v5/actions/search"
+_SEARCH_ENDED = "card/v5/actions/search-ended"  # the companion's own: no client of E3Kit asks it
+_NO_SUCH_ROUTE = frozenset({404, 405})
 
 
 @front_door
@@ -88,24 +91,71 @@ class DirectoryClient:
             found |= self._search(wanted[start : start + SEARCH_USERS])
         return found
 
+    def search_ended(self, user_ids: Collection[str]) -> dict[str, list[Card] | CardError] | None:
+        """Return the last cards of those users whose account was deleted, to verify with.
+
+        The companion keeps them. An operator may have erased a user's: then the list is empty.
+
+        Returns:
+            None if this directory does not know the question, as Virgil Cloud does not.
+
+        Raises:
+            MalformedResponseError: The answer is none to this question.
+            DirectoryRefusedError: The directory refused.
+        """
+        wanted = sorted(set(user_ids))
+        found: dict[str, list[Card] | CardError] = {}
+        try:
+            for start in range(0, len(wanted), SEARCH_USERS):
+                found |= self._search_ended(wanted[start : start + SEARCH_USERS])
+        except DirectoryRefusedError as error:
+            if error.status in _NO_SUCH_ROUTE:
+                return None
+            raise
+        return found
+
+    def _search_ended(self, users: Sequence[str]) -> dict[str, list[Card] | CardError]:
+        try:
+            answer = self._ask(users, _SEARCH_ENDED)
+            if not isinstance(answer, dict) or not isinstance(answer.get("cards"), list):
+                raise MalformedResponseError("the answer to a search for ended cards has none")
+            ended = answer.get("identities")
+            if not isinstance(ended, list) or not all(one in users for one in ended):
+                raise MalformedResponseError("the answer names users whom nobody asked for")
+            found = self._sort(answer["cards"], ended)
+        except MalformedCardError as error:
+            if len(users) == 1:
+                return {users[0]: blamed(users[0], error)}
+        else:
+            return {user_id: found.get(user_id, []) for user_id in ended}
+        half = len(users) // 2
+        return self._search_ended(users[:half]) | self._search_ended(users[half:])
+
     def _search(self, users: Sequence[str]) -> dict[str, list[Card] | CardError]:
         """Ask for *users* at once, or for halves of them, until each fault has its user."""
         try:
-            return self._sort(self._ask(users), users)
+            return self._sort(self._ask_cards(users), users)
         except MalformedCardError as error:
             if len(users) == 1:
                 return {users[0]: blamed(users[0], error)}
         half = len(users) // 2
         return self._search(users[:half]) | self._search(users[half:])
 
-    def _ask(self, users: Sequence[str]) -> list[Any]:
-        """Return the directory's raw cards of *users*.
+    def _ask_cards(self, users: Sequence[str]) -> list[Any]:
+        """Return the directory's raw cards of *users*. Raises as `_ask`."""
+        answer = self._ask(users, _SEARCH)
+        if not isinstance(answer, list):
+            raise MalformedResponseError("the answer to a search is not a list")
+        return answer
+
+    def _ask(self, users: Sequence[str], path: str) -> Any:  # noqa: ANN401 - whatever it answered
+        """Return the directory's answer to a question about *users*.
 
         Raises:
-            MalformedCardError: They are more than is read at once.
+            MalformedCardError: It is more than is read at once.
         """
         too_large = MalformedCardError(f"the cards are more than {MAX_ANSWER_BYTES} bytes")
-        body, path = {"identities": list(users)}, "card/v5/actions/search"
+        body = {"identities": list(users)}
         try:
             response = self._service.call("POST", path, body, repeat=Repeat.SAFE)
         except ResponseTooLargeError as error:
@@ -116,10 +166,7 @@ class DirectoryClient:
             raise
         if len(response.body) > MAX_ANSWER_BYTES:
             raise too_large
-        answer = response.json()
-        if not isinstance(answer, list):
-            raise MalformedResponseError(response.named("the answer to a search is not a list"))
-        return answer
+        return response.json()
 
     def _sort(
         self, answer: Sequence[Any], users: Sequence[str]
@@ -178,7 +225,7 @@ class DirectoryClient:
             DirectoryRefusedError: The directory goes on serving one.
             MalformedCardError: What it serves has no id that could be revoked.
         """
-        served = [_outline(raw) for raw in self._ask([user_id])]
+        served = [_outline(raw) for raw in self._ask_cards([user_id])]
         replaced = {previous for _, previous in served}
         ids = list(dict.fromkeys(card_id for card_id, _ in served))
         refusal = None
@@ -187,7 +234,7 @@ class DirectoryClient:
                 self.revoke(card_id)
             except DirectoryRefusedError as error:
                 refusal = error  # one that was replaced in a way that we cannot read
-        if refusal is not None and self._ask([user_id]):
+        if refusal is not None and self._ask_cards([user_id]):
             raise refusal
         return bool(served)
 

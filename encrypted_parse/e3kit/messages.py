@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import overload
 
 from encrypted_parse import envelope
@@ -13,7 +13,11 @@ from encrypted_parse.directory import Card
 from encrypted_parse.discretion import hushed
 from encrypted_parse.e3kit.arguments import Cards
 from encrypted_parse.e3kit.verbs import Verbs
-from encrypted_parse.errors import EncryptedParseError, MalformedEnvelopeError
+from encrypted_parse.errors import (
+    EncryptedParseError,
+    MalformedEnvelopeError,
+    SignerNotFoundError,
+)
 from encrypted_parse.trust import explain_former_key, naming_former_keys
 
 
@@ -71,8 +75,12 @@ class MessageVerbs(Verbs):
         stored = self._stored()
         signers = self._sender_keys(stored, sender, encrypted_at)
         sealed = data if isinstance(data, bytes) else envelope.from_text(data)
-        plaintext = envelope.decrypt_and_verify(
-            sealed, identities=stored.identities, signers=signers
+        plaintext = self._by_sender(
+            lambda keys: envelope.decrypt_and_verify(
+                sealed, identities=stored.identities, signers=keys
+            ),
+            signers,
+            sender if encrypted_at is None else None,
         )
         return plaintext if isinstance(data, bytes) else _to_text(plaintext)
 
@@ -121,10 +129,29 @@ class MessageVerbs(Verbs):
         stored = self._stored()
         signers = self._sender_keys(stored, sender, encrypted_at)
         sealed = data if isinstance(data, bytes) else envelope.from_text(data)
-        plaintext = envelope.decrypt_then_verify(
-            sealed, identities=stored.identities, signers=signers
+        plaintext = self._by_sender(
+            lambda keys: envelope.decrypt_then_verify(
+                sealed, identities=stored.identities, signers=keys
+            ),
+            signers,
+            sender if encrypted_at is None else None,
         )
         return plaintext if isinstance(data, bytes) else _to_text(plaintext)
+
+    def _by_sender(
+        self,
+        open_with: Callable[[Sequence[PublicKey]], bytes],
+        signers: Sequence[PublicKey],
+        sender: Card | None,
+    ) -> bytes:
+        """Open a message of *sender*, whose card in the cache may have been replaced since."""
+        try:
+            return open_with(signers)
+        except SignerNotFoundError:
+            newer = [] if sender is None else self._newer_keys(sender)
+            if not newer:
+                raise
+        return open_with(newer)
 
     # --- for models -------------------------------------------------------------------------
 

@@ -47,6 +47,20 @@ class FormerKey:
         return self.public_key.long_key_id.hex()
 
 
+@front_door
+@frozen
+class Prefetched:
+    """What a look-up of authors found.
+
+    Attributes:
+        kept: Those of whom the cache had cards before: keys that may have been replaced since.
+        absent: Those of whom the directory has none.
+    """
+
+    kept: frozenset[str]
+    absent: frozenset[str]
+
+
 class PeopleVerbs(Verbs):
     """What `E3Kit` knows of other users.
 
@@ -68,7 +82,7 @@ class PeopleVerbs(Verbs):
     ) -> Card | dict[str, Card]:
         """Return the current card of each user by user id; for a single user id, its card.
 
-        Fifty users take one request; cards are kept for five minutes. Warns of changed keys.
+        Fifty users take one request; cards are kept for some seconds. Warns of changed keys.
 
         Args:
             user_ids: One user id, or several.
@@ -83,7 +97,9 @@ class PeopleVerbs(Verbs):
             CardError: The same, for a single user.
             UntrustedKeyError: The policy is strict, and some keys were not vouched for.
         """
-        chains = self._directory.get_chains(user_ids_of(user_ids), force=force_reload)
+        chains = self._directory.get_chains(
+            user_ids_of(user_ids), force=force_reload, to_write=True
+        )
         keeper = self._directory.keeper
         if keeper.policy is TrustPolicy.STRICT:
             keeper.require_writable(chains.values())
@@ -112,15 +128,36 @@ class PeopleVerbs(Verbs):
         """Whether what is remembered of other users' keys ends with this process."""
         return isinstance(self._directory.keeper.store, MemoryTrustStore)
 
-    def prefetch(self, user_ids: str | Iterable[str]) -> None:
-        """Fetch many users' cards at once into the cache.
+    def prefetch_authors(self, user_ids: Iterable[str]) -> Prefetched:
+        """Fetch many users' cards at once into the cache, to verify what they signed.
 
         Users without a card, or with one that cannot be used, are no error: what needs them says
         so.
         """
+        others = {user_id for user_id in user_ids if user_id != self.user_id}
+        kept = self._directory.in_cache(others)
+        found = self._directory.look_up_authors(others) if others else {}
+        return Prefetched(kept, frozenset(others - set(found)))
+
+    def renew_authors(self, user_ids: Iterable[str]) -> frozenset[str]:
+        """Ask the directory again for users whose signatures fail; returns whom it was asked for.
+
+        Once in some seconds for each, so that values that nobody signed cost no request each.
+        """
+        others = [user_id for user_id in user_ids if user_id != self.user_id]
+        return self._directory.renew(others) if others else frozenset()
+
+    def prefetch(self, user_ids: str | Iterable[str], *, replaced: bool = False) -> None:
+        """Fetch many users' cards at once into the cache, to encrypt for them.
+
+        As `prefetch_authors`; with *replaced*, whatever the cache has: keys in it are known to be
+        replaced.
+        """
         others = [user_id for user_id in user_ids_of(user_ids) if user_id != self.user_id]
-        if others:
-            self._directory.look_up(others)
+        if others and replaced:
+            self._directory.replace(others)
+        elif others:
+            self._directory.prepare(others)
 
     def recipient_keys(self, user_ids: str | Iterable[str]) -> list[PublicKey]:
         """Return the current public keys of *user_ids*, and our own last, as E3Kit does.
@@ -135,9 +172,9 @@ class PeopleVerbs(Verbs):
         own = self._own_key()
         others = sorted(set(user_ids_of(user_ids)) - {self.user_id})
         try:
-            chains = self._directory.get_chains(others)
+            chains = self._directory.get_chains(others, to_write=True)
         except NotRegisteredError as error:
-            raise RecipientsNotRegisteredError(error.user_ids) from error
+            raise RecipientsNotRegisteredError(error.user_ids, deleted=error.deleted) from error
         self._directory.keeper.require_writable(chains.values())
         return [*(chains[user_id].head.public_key for user_id in others), own.public_key]
 
@@ -150,21 +187,22 @@ class PeopleVerbs(Verbs):
         wanted = set(user_ids_of(user_ids))
         found = {
             user_id: [card.public_key for card in trusted.cards]
-            for user_id, trusted in self._directory.look_up(wanted - {self.user_id}).items()
+            for user_id, trusted in self._directory.look_up_authors(wanted - {self.user_id}).items()
             if isinstance(trusted, TrustedChain)
         }
         if self.user_id in wanted and (own := self._keystore.find(self.user_id)) is not None:
             found[self.user_id] = self._own_signers(own)
         return found
 
-    def author_keys(self, user_id: str) -> AuthorKeys:
+    def author_keys(self, user_id: str, *, absent: bool = False) -> AuthorKeys:
         """Return every key, current one first, whose signatures count as *user_id*'s.
 
         A rotated key still verifies what it signed; a card's date cannot say more, since the
         dates of rows come from the server. Once a person verified or accepted a key of the user,
         those count that are linked with it, or that somebody vouched for; the others are
-        `AuthorKeys.former`. For ourselves, the keys of this machine. For a user who has left the
-        directory, the remembered keys.
+        `AuthorKeys.former`. For ourselves, the keys of this machine. For a user whose account was
+        deleted, those of the last cards, and for one who has left the directory, those remembered;
+        of one whom `prefetch_authors` just found *absent*, without asking again.
 
         Raises:
             NotRegisteredError: The user has no card, and nothing is remembered.
@@ -175,7 +213,7 @@ class PeopleVerbs(Verbs):
             stored = self._keystore.find(user_id)
             if stored is not None:
                 return AuthorKeys(user_id, tuple(self._own_signers(stored)))
-        return self._directory.reading_keys(user_id)
+        return self._directory.reading_keys(user_id, absent=absent)
 
     # --- trust ------------------------------------------------------------------------------
 
@@ -185,7 +223,7 @@ class PeopleVerbs(Verbs):
         Raises:
             NotRegisteredError: The user has no card.
         """
-        trusted = self._directory.get_chains([user_id], force=True)[user_id]
+        trusted = self._directory.get_author_chain(user_id)
         if user_id == self.user_id:
             return PinLevel.VERIFIED
         return trusted.finding if trusted.level is None else trusted.level
@@ -197,7 +235,7 @@ class PeopleVerbs(Verbs):
             NotRegisteredError: The user has no card.
             PrivateKeyNotFoundError: This machine holds no private key of ours.
         """
-        return self._number_with(self._directory.get_chains([user_id], force=True)[user_id].head)
+        return self._number_with(self._directory.get_author_chain(user_id).head)
 
     def mark_verified(self, user_id: str, shown: str | SafetyNumber) -> None:
         """Remember the user's present key as compared, if *shown* is its safety number.
@@ -207,7 +245,7 @@ class PeopleVerbs(Verbs):
             InvalidValueError: *shown* is not a safety number.
             NotRegisteredError: The user has no card.
         """
-        trusted = self._directory.get_chains([user_id], force=True)[user_id]
+        trusted = self._directory.get_author_chain(user_id)
         digits = shown.digits if isinstance(shown, SafetyNumber) else shown
         self._number_with(trusted.head).compare(digits)
         self._directory.accept(trusted.chain, PinLevel.VERIFIED)
@@ -218,7 +256,7 @@ class PeopleVerbs(Verbs):
         Raises:
             NotRegisteredError: The user has no card.
         """
-        trusted = self._directory.get_chains([user_id], force=True)[user_id]
+        trusted = self._directory.get_author_chain(user_id)
         self._directory.accept(trusted.chain, PinLevel.ACCEPTED)
         return trusted.head
 

@@ -27,7 +27,7 @@ from encrypted_parse.errors import (
     UntrustedKeyError,
 )
 from encrypted_parse.keystore import Keystore, StoredKey
-from encrypted_parse.trust import MemoryTrustStore, TrustedDirectory, TrustKeeper
+from encrypted_parse.trust import MemoryTrustStore, TrustedChain, TrustedDirectory, TrustKeeper
 
 
 @front_door
@@ -107,6 +107,20 @@ class Verbs:
         elif card.public_key not in self._own_signers(stored):
             raise UntrustedKeyError([card.user_id])  # our own keys are known without a directory
         return [card.public_key]
+
+    def _newer_keys(self, sender: Card) -> list[PublicKey]:
+        """Return the counting keys of the cards that replaced *sender*, as the directory has them.
+
+        Asked for again once in some seconds; none where another chain has begun since.
+        """
+        if sender.user_id == self.user_id:
+            return []
+        self._directory.renew([sender.user_id])
+        trusted = self._directory.look_up_authors([sender.user_id]).get(sender.user_id)
+        if not isinstance(trusted, TrustedChain) or sender not in trusted.cards:
+            return []
+        newer = (card.public_key for card in trusted.cards[: trusted.cards.index(sender)])
+        return [key for key in newer if key in trusted.reading_keys]
 
     def _card_at(self, sender: Card, encrypted_at: dt.datetime) -> Card:
         if encrypted_at.tzinfo is None:

@@ -34,6 +34,7 @@ from encrypted_parse.errors import (
     NotPicklableError,
     ObjectNotFoundError,
     PermissionDeniedError,
+    SignerNotFoundError,
     TamperedEnvelopeError,
 )
 from encrypted_parse.locks import Lock
@@ -179,16 +180,25 @@ class Files:
         progress: Progress | None,
     ) -> None:
         """Fetch, verify and decrypt *file* into *target*. See `UserClient.download`."""
-        signers = self._e3kit.author_keys(file.author_id)
-        source = _PartReader(self._parse, file)
-        with naming_former_keys(signers):
-            streams.decrypt_shared_file(
-                source,  # type: ignore[arg-type]  # a raw stream is read by readinto
-                target,
-                file_key=file._key,  # noqa: SLF001 - our own
-                signers=signers,
-                progress=progress,
-            )
+
+        def fetch() -> None:
+            signers = self._e3kit.author_keys(file.author_id)
+            source = _PartReader(self._parse, file)
+            with naming_former_keys(signers):
+                streams.decrypt_shared_file(
+                    source,  # type: ignore[arg-type]  # a raw stream is read by readinto
+                    target,
+                    file_key=file._key,  # noqa: SLF001 - our own
+                    signers=signers,
+                    progress=progress,
+                )
+
+        try:
+            fetch()
+        except SignerNotFoundError:
+            if not self._e3kit.renew_authors([file.author_id]):
+                raise
+            fetch()
 
     def discard(self, names: Iterable[str]) -> None:
         """Delete stored parts; what the server does not let go is in `left`, and logged once.

@@ -16,6 +16,7 @@ from encrypted_parse.errors import EncryptedParseError, MalformedResponseError
 from encrypted_parse.models import drafts, rows
 from encrypted_parse.models.arguments import require_model
 from encrypted_parse.models.model import Model
+from encrypted_parse.models.resending import names_replaced_key, readers_of
 from encrypted_parse.models.sealer import Sealer
 from encrypted_parse.parse import BatchOperation, ParseClient
 
@@ -119,7 +120,7 @@ def _reseal_page(
     report: ResealReport,
 ) -> None:
     planned: list[drafts.Draft] = []
-    operations: list[BatchOperation] = []
+    bodies: list[dict[str, Any]] = []
     for row, instance in zip(page, rows.load_rows(model, page, sealer), strict=True):
         report.examined += 1
         object_id = str(instance.object_id)
@@ -133,13 +134,40 @@ def _reseal_page(
             report.failed.append((model.parse_class, object_id, as_value(error)))
             continue
         planned.append(draft)
-        operations.append(BatchOperation.update(model.parse_class, object_id, body))
-    for draft, result in zip(planned, parse.batch(operations), strict=True):
-        if result.error is None:
+        bodies.append(body)
+    for draft, refusal in zip(planned, _send(parse, sealer, planned, bodies), strict=True):
+        if refusal is None:
             report.resealed += 1
         else:
-            object_id = str(draft.instance.object_id)
-            report.failed.append((model.parse_class, object_id, result.error))
+            report.failed.append((model.parse_class, str(draft.instance.object_id), refusal))
+
+
+def _send(
+    parse: ParseClient,
+    sealer: Sealer,
+    planned: Sequence[drafts.Draft],
+    bodies: Sequence[Mapping[str, Any]],
+) -> list[EncryptedParseError | None]:
+    """Send drafts in a batch; those for a key that was replaced meanwhile once more."""
+    errors = [result.error for result in parse.batch(map(_update, planned, bodies))]
+    refused = [place for place, error in enumerate(errors) if names_replaced_key(error)]
+    if not refused:
+        return errors
+    sealer.prefetch(readers_of(*(planned[place] for place in refused)), replaced=True)
+    again: dict[int, dict[str, Any]] = {}
+    for place in refused:
+        try:
+            again[place] = drafts.seal(planned[place], sealer)
+        except EncryptedParseError as error:
+            errors[place] = as_value(error)
+    results = parse.batch(_update(planned[place], body) for place, body in again.items())
+    for place, result in zip(again, results, strict=True):
+        errors[place] = result.error
+    return errors
+
+
+def _update(draft: drafts.Draft, body: Mapping[str, Any]) -> BatchOperation:
+    return BatchOperation.update(draft.instance.parse_class, str(draft.instance.object_id), body)
 
 
 def _stale_fields(

@@ -13,6 +13,7 @@ from encrypted_parse.errors import (
     InvalidValueError,
     MalformedResponseError,
     RecipientRuleError,
+    SignerNotFoundError,
     UnexpectedPlaintextError,
 )
 from encrypted_parse.models import homes
@@ -28,6 +29,8 @@ from encrypted_parse.parse.types import date_from_json
 
 M = TypeVar("M", bound=Model)
 _CALLER = Workers(threads=1)
+_Value = tuple[Model, Field, ObjectContext, str]
+_Failed = tuple[str, _Value]  # with the author
 
 
 def load_rows(  # noqa: PLR0913 - what a query says of its rows, by keyword
@@ -52,10 +55,14 @@ def load_rows(  # noqa: PLR0913 - what a query says of its rows, by keyword
     included = frozenset(path.partition(".")[0] for path in include)
     instances = [_load_plain(model, row, deferred, included) for row in rows]
     point_out_names(model, rows, deferred)
-    sealer.prefetch(_authors(instances, sealer))
+    authors = sealer.prefetch_authors(_authors(instances, sealer))
     pairs = list(zip(instances, rows, strict=True))
 
-    (workers or _CALLER).each(lambda some: _open_encrypted(some, sealer), pairs)
+    failed: list[_Failed] = []
+    (workers or _CALLER).each(
+        lambda some: failed.extend(_open_encrypted(some, sealer, authors.absent)), pairs
+    )
+    _open_renewed(failed, sealer, authors.kept)
     _load_included(model, instances, rows, sealer, include)
     return instances
 
@@ -118,8 +125,9 @@ def take_over(instance: Model, changed: Mapping[str, Any], sealer: Sealer) -> No
             accept_plain(instance, declared, value)
         else:
             instance.__dict__.pop(declared.name, None)
-    sealer.prefetch(_authors([instance], sealer))
-    _open_encrypted([(instance, changed)], sealer)
+    authors = sealer.prefetch_authors(_authors([instance], sealer))
+    failed = _open_encrypted([(instance, changed)], sealer, authors.absent)
+    _open_renewed(failed, sealer, authors.kept)
 
 
 def accept_plain(instance: Model, declared: Field, value: Any) -> None:  # noqa: ANN401 - any JSON
@@ -177,9 +185,14 @@ def _load_included(
             instance.__dict__[declared.name] = pointer
 
 
-def _open_encrypted(pairs: Sequence[tuple[Model, Mapping[str, Any]]], sealer: Sealer) -> None:
-    """Open the encrypted values of some objects, all those of one author together."""
-    waiting: dict[str, list[tuple[Model, Field, ObjectContext, str]]] = {}
+def _open_encrypted(
+    pairs: Sequence[tuple[Model, Mapping[str, Any]]], sealer: Sealer, absent: Collection[str]
+) -> list[_Failed]:
+    """Open the encrypted values of some objects, all those of one author together.
+
+    Returns those that no known key of their author signed; they are locked.
+    """
+    waiting: dict[str, list[_Value]] = {}
     for instance, row in pairs:
         context = context_of(instance)
         for declared, encryption in encrypted_fields(instance):
@@ -198,16 +211,42 @@ def _open_encrypted(pairs: Sequence[tuple[Model, Mapping[str, Any]]], sealer: Se
                 lock(instance, declared.name, AuthorMissingError(message))
             else:
                 waiting.setdefault(author, []).append((instance, declared, context, value))
-    for author, values in waiting.items():
-        _open_of_author(values, author, sealer)
+    return [
+        (author, value)
+        for author, values in waiting.items()
+        for value in _open_of_author(values, author, sealer, absent=author in absent)
+    ]
 
 
 def _open_of_author(
-    values: Sequence[tuple[Model, Field, ObjectContext, str]], author: str, sealer: Sealer
-) -> None:
-    opened = sealer.unseal([(context, text) for _, _, context, text in values], author)
+    values: Sequence[_Value], author: str, sealer: Sealer, *, absent: bool = False
+) -> list[_Value]:
+    texts = [(context, text) for _, _, context, text in values]
+    opened = sealer.unseal(texts, author, absent=absent)
     for (instance, declared, _, _), result in zip(values, opened, strict=True):
         _accept(instance, declared, result)
+    return [
+        value
+        for value, result in zip(values, opened, strict=True)
+        if isinstance(result, SignerNotFoundError)
+    ]
+
+
+def _open_renewed(failed: Sequence[_Failed], sealer: Sealer, kept: Collection[str]) -> None:
+    """Open once more what failed against cards that were *kept*: its author may have rotated.
+
+    One question for all authors of a page; whether a new key counts is judged as ever.
+    """
+    suspects = {author for author, _ in failed if author in kept}
+    renewed = sealer.renew_authors(suspects) if suspects else frozenset()
+    again: dict[str, list[_Value]] = {}
+    for author, value in failed:
+        if author in renewed:
+            instance, declared, _, _ = value
+            instance._state.locked.pop(declared.name, None)  # noqa: SLF001 - our own
+            again.setdefault(author, []).append(value)
+    for author, values in again.items():
+        _open_of_author(values, author, sealer)
 
 
 def _accept(instance: Model, declared: Field, opened: bytes | EncryptedParseError) -> None:

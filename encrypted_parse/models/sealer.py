@@ -14,8 +14,9 @@ from attrs import frozen
 
 from encrypted_parse.discretion import as_value, front_door
 from encrypted_parse.e3kit import E3Kit
+from encrypted_parse.e3kit.people import Prefetched
 from encrypted_parse.envelope import Header, from_text, to_text
-from encrypted_parse.errors import EncryptedParseError, RecipientRuleError
+from encrypted_parse.errors import EncryptedParseError, RecipientRuleError, SignerNotFoundError
 from encrypted_parse.models.roles import RoleDirectory
 from encrypted_parse.models.rules import GroupMembers, Recipient, RoleMembers
 
@@ -52,10 +53,20 @@ class Sealer(Protocol):
     def user_id(self) -> str:
         """The user who signs what is sealed."""
 
-    def prefetch(self, recipients: Collection[Recipient]) -> None:
+    def prefetch(self, recipients: Collection[Recipient], *, replaced: bool = False) -> None:
         """Fetch the cards of many users at once, so that the calls below need no network.
 
-        Users without a card, or with one that cannot be used, are no error here.
+        Users without a card, or with one that cannot be used, are no error here. With *replaced*,
+        kept cards do not count: a key in them is known to be replaced.
+        """
+
+    def prefetch_authors(self, user_ids: Collection[str]) -> Prefetched:
+        """Do the same to verify with."""
+
+    def renew_authors(self, user_ids: Collection[str]) -> frozenset[str]:
+        """Ask again for users whose signatures fail against kept cards; returns who was asked for.
+
+        Bounded: each user once in some seconds.
         """
 
     def seal(
@@ -80,9 +91,16 @@ class Sealer(Protocol):
         """
 
     def unseal(
-        self, values: Sequence[tuple[ObjectContext, str]], author: str
+        self,
+        values: Sequence[tuple[ObjectContext, str]],
+        author: str,
+        *,
+        absent: bool = False,
     ) -> list[bytes | EncryptedParseError]:
-        """Return for each value by *author* its plaintext, or the error that says why not."""
+        """Return for each value by *author* its plaintext, or the error that says why not.
+
+        With *absent*, `prefetch_authors` just found no cards of the author, who is not asked for.
+        """
 
     def share(self, text: str, author: str, recipients: Collection[Recipient]) -> str:
         """Return an envelope by *author* with *recipients* added; the same if it has them all.
@@ -122,9 +140,17 @@ class E3KitSealer:
         """The user who signs what is sealed."""
         return self._e3kit.user_id
 
-    def prefetch(self, recipients: Collection[Recipient]) -> None:
+    def prefetch(self, recipients: Collection[Recipient], *, replaced: bool = False) -> None:
         """See `Sealer.prefetch`."""
-        self._e3kit.prefetch(self._resolve(recipients, missing_ok=True))
+        self._e3kit.prefetch(self._resolve(recipients, missing_ok=True), replaced=replaced)
+
+    def prefetch_authors(self, user_ids: Collection[str]) -> Prefetched:
+        """See `Sealer.prefetch_authors`."""
+        return self._e3kit.prefetch_authors(user_ids)
+
+    def renew_authors(self, user_ids: Collection[str]) -> frozenset[str]:
+        """See `Sealer.renew_authors`."""
+        return self._e3kit.renew_authors(user_ids)
 
     def seal(
         self,
@@ -147,7 +173,11 @@ class E3KitSealer:
         return all(matched) and set().union(*matched) == set(keys)
 
     def unseal(
-        self, values: Sequence[tuple[ObjectContext, str]], author: str
+        self,
+        values: Sequence[tuple[ObjectContext, str]],
+        author: str,
+        *,
+        absent: bool = False,
     ) -> list[bytes | EncryptedParseError]:
         """See `Sealer.unseal`. E3Kit's format binds no context."""
         sealed: list[bytes | EncryptedParseError] = []
@@ -157,7 +187,7 @@ class E3KitSealer:
             except EncryptedParseError as error:
                 sealed.append(as_value(error))
         try:
-            signers = self._e3kit.author_keys(author)
+            signers = self._e3kit.author_keys(author, absent=absent)
             envelopes = [one for one in sealed if isinstance(one, bytes)]
             opened = iter(self._e3kit.open_all(envelopes, signers))
         except EncryptedParseError as error:
@@ -168,7 +198,14 @@ class E3KitSealer:
         """See `Sealer.share`."""
         keys = self._e3kit.recipient_keys(self._resolve(recipients))
         sealed = from_text(text)
-        return to_text(self._e3kit.share(sealed, self._e3kit.author_keys(author), keys))
+        signers = self._e3kit.author_keys(author)
+        try:
+            shared = self._e3kit.share(sealed, signers, keys)
+        except SignerNotFoundError:
+            if not self._e3kit.renew_authors([author]):
+                raise
+            shared = self._e3kit.share(sealed, self._e3kit.author_keys(author), keys)
+        return to_text(shared)
 
     def resolve(self, recipients: Collection[Recipient]) -> frozenset[str]:
         """See `Sealer.resolve`."""

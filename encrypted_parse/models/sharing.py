@@ -29,6 +29,7 @@ from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import BatchReport
 from encrypted_parse.models.query import Query
 from encrypted_parse.models.reseal import NoCheckpoint, ResealCheckpoint
+from encrypted_parse.models.resending import send_anew, send_sealed
 from encrypted_parse.models.rules import only_me, user_id_of
 from encrypted_parse.models.sealer import Sealer
 from encrypted_parse.models.versions import update_if_current
@@ -79,6 +80,26 @@ class Sharing:
         """
         added = user_ids_of(users)
         row, fresh = self._fetch(instance)
+        body = self._shared(row, fresh, added)
+        if not fresh.acl.readers >= added and "*" not in fresh.acl.readers:
+            for user_id in added:
+                fresh.acl.allow_read(user_id)
+        draft = drafts.draft(fresh, self._sealer.user_id, keep=True)
+        if body or not draft.is_empty:
+            plain = drafts.versioned(draft)
+            sent, answer = send_anew(
+                lambda: {**plain, **self._shared(row, fresh, added)},
+                added,
+                self._sealer,
+                lambda body: self._send(draft, body),
+            )
+            drafts.settle(draft, sent, answer, self._sealer)
+        return _take_over(instance, fresh)
+
+    def _shared(
+        self, row: Mapping[str, Any], fresh: Model, added: Collection[str]
+    ) -> dict[str, Any]:
+        """Return the stored envelopes that *added* cannot open yet, so that they can."""
         body: dict[str, Any] = {}
         for declared, encryption in rows.encrypted_fields(fresh):
             text = row.get(declared.column)
@@ -90,14 +111,7 @@ class Sharing:
             shared = self._sealer.share(text, author or "", added)
             if shared != text:
                 body[declared.column] = shared
-        if not fresh.acl.readers >= added and "*" not in fresh.acl.readers:
-            for user_id in added:
-                fresh.acl.allow_read(user_id)
-        draft = drafts.draft(fresh, self._sealer.user_id, keep=True)
-        if body or not draft.is_empty:
-            sent = {**drafts.versioned(draft), **body}
-            drafts.settle(draft, sent, self._send(draft, sent), self._sealer)
-        return _take_over(instance, fresh)
+        return body
 
     def revoke(self, instance: Model, users: Users) -> RevokeReport:
         """Encrypt a saved object again without *users*. See `UserClient.revoke`."""
@@ -126,8 +140,8 @@ class Sharing:
         names = [declared.name for declared in present]
         draft = drafts.draft(fresh, self._sealer.user_id, reseal=names)
         if not draft.is_empty:
-            body = drafts.seal(draft, self._sealer)
-            drafts.settle(draft, body, self._send(draft, body), self._sealer)
+            body, answer = send_sealed(draft, self._sealer, lambda body: self._send(draft, body))
+            drafts.settle(draft, body, answer, self._sealer)
             self._verify(fresh, body, removed)
         _take_over(instance, fresh)
         return RevokeReport(str(fresh.object_id), removed, tuple(names))

@@ -14,7 +14,7 @@ from encrypted_parse.errors import (
     OutcomeUnknownError,
     TransactionNotPossibleError,
 )
-from encrypted_parse.models import drafts, homes, operations, rows
+from encrypted_parse.models import drafts, homes, operations, resending, rows
 from encrypted_parse.models.arguments import (
     require_instances,
     require_model,
@@ -57,6 +57,7 @@ class ObjectStore:
             ModelError: A value, rule, author or lock forbids it; or a file that is elsewhere.
             StaleObjectError: Somebody else has saved it since; only with a `version` field.
             RecipientsNotRegisteredError: Some recipients have no card.
+            UntrustedKeyError: Some have another key than the trusted one.
             ParseServerError: The server refused.
             OutcomeUnknownError: The connection broke; the row may or may not be saved.
         """
@@ -65,8 +66,10 @@ class ObjectStore:
             return instance
         claims = self._claim(draft)
         try:
-            body = drafts.seal(draft, self._sealer)
-            self._commit(draft, body, self._send(draft, body))
+            body, answer = resending.send_sealed(
+                draft, self._sealer, lambda body: self._send(draft, body)
+            )
+            self._commit(draft, body, answer)
         except EncryptedParseError as error:
             homes.release(claims, error)
             raise
@@ -104,9 +107,7 @@ class ObjectStore:
                 planned[index] = draft
             except EncryptedParseError as error:
                 outcomes[index] = SaveOutcome(instance, error)
-        self._sealer.prefetch(
-            {user for draft in planned.values() for to in draft.sealed for user in to}
-        )
+        self._sealer.prefetch(resending.readers_of(*planned.values()))
         if transaction:
             try:
                 outcomes |= self._save_together(planned, outcomes)
@@ -115,6 +116,7 @@ class ObjectStore:
                 raise
         else:
             outcomes |= self._send_each(planned)
+            outcomes |= self._send_each(resending.refused(planned, outcomes, self._sealer))
         for index, taken in claims.items():
             if outcomes[index].error is not None:
                 homes.release(taken, outcomes[index].error)
@@ -179,6 +181,8 @@ class ObjectStore:
 
         def seal(indices: Sequence[int]) -> list[tuple[int, dict[str, Any] | EncryptedParseError]]:
             sealed: list[tuple[int, dict[str, Any] | EncryptedParseError]] = []
+            # Cards that were fetched for the first of a long list are not fresh for its last.
+            self._sealer.prefetch(resending.readers_of(*(planned[index] for index in indices)))
             for index in indices:
                 try:
                     sealed.append((index, drafts.seal(planned[index], self._sealer)))
@@ -213,10 +217,12 @@ class ObjectStore:
                     "and a transaction that adds one would lock the class",
                     hint="save one object with all of them by itself first",
                 )
-        operations = [
-            _operation(draft.instance, body) for draft, body in zip(changed, bodies, strict=True)
-        ]
-        answers = self._parse.transaction(operations) if operations else []
+
+        def send(sent: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+            instances = [draft.instance for draft in changed]
+            return self._parse.transaction(list(map(_operation, instances, sent))) if sent else []
+
+        bodies, answers = resending.send_together(changed, bodies, self._sealer, send)
         for draft, body, answer in zip(changed, bodies, answers, strict=True):
             self._commit(draft, body, answer)
 

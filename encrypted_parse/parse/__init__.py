@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from encrypted_parse.parse.answers import REPLACED_KEY
 from encrypted_parse.parse.app import ParseApp, UserSession
 from encrypted_parse.parse.batch import BatchOperation, BatchResult
 from encrypted_parse.parse.client import ParseClient
 
-__all__ = ["BatchOperation", "BatchResult", "ParseApp", "ParseClient", "UserSession"]
+__all__ = [
+    "REPLACED_KEY",
+    "BatchOperation",
+    "BatchResult",
+    "ParseApp",
+    "ParseClient",
+    "UserSession",
+]

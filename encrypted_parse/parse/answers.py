@@ -32,6 +32,7 @@ from encrypted_parse.transport import Endpoint, HttpResponse, refusal_in_front
 
 NOTHING = Asked()
 MAX_MESSAGE_CHARACTERS = 300  # the server's text is not ours to trust, nor to print whole
+REPLACED_KEY = 9013  # the guard's: a value was encrypted for a key that is no longer its user's
 FIRST_FAILURE = 400
 _FORBIDDEN = 403
 _TOO_LARGE = 413
@@ -65,6 +66,7 @@ _BY_CODE: dict[int, tuple[type[ParseServerError], str | None]] = {
         range(9001, 9013),  # the guard's: cloud_code/lib/guard.js
         (GuardRefusedError, "is every client's model up to date? docs/companion.md has the rules"),
     ),
+    REPLACED_KEY: (GuardRefusedError, "a reader has another key by now: save again in a moment"),
     206: (SessionExpiredError, "log in again"),
     209: (SessionExpiredError, "log in again"),
 }

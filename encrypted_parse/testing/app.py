@@ -10,6 +10,7 @@ from encrypted_parse.client import EncryptedClient
 from encrypted_parse.discretion import front_door
 from encrypted_parse.keystore import MemoryKeystore
 from encrypted_parse.testing import parse_server, virgil
+from encrypted_parse.testing.guard import KeysGuard
 from encrypted_parse.testing.parse_server import InMemoryParse
 from encrypted_parse.testing.virgil import VirgilService
 from encrypted_parse.transport import FakeTransport, HttpRequest, HttpResponse, RetryingTransport
@@ -29,6 +30,7 @@ class InMemoryApp:
 
     Attributes:
         parse: The Parse Server: `InMemoryParse.rows` shows what a host sees.
+            Its guard refuses values for keys that were replaced, in every class.
         service: The directory and the key backups.
         before: Called with each request; may raise a `TransportError` to cut the connection, or
             return an answer in place of the server's.
@@ -40,6 +42,8 @@ class InMemoryApp:
         self.service = VirgilService()
         self.before: Callable[[HttpRequest], HttpResponse | None] = lambda _: None
         self.after: Callable[[HttpRequest, HttpResponse], HttpResponse] = lambda _, answer: answer
+        self.parse.before_save = KeysGuard(self.service).check
+        self.parse.after_delete = self._forget_user
         self.parse.functions["virgil-jwt"] = lambda user, _: {"token": virgil.token(user or "")}
         self._transport = FakeTransport(self._answer)
         self._numbers = itertools.count(1)
@@ -81,6 +85,11 @@ class InMemoryApp:
         if registered:
             user.register()
         return user
+
+    def _forget_user(self, class_name: str, object_id: str) -> None:
+        """Do what the companion does when a user was deleted."""
+        if class_name == "_User":
+            self.service.end(object_id)
 
     def _answer(self, request: HttpRequest) -> HttpResponse:
         instead = self.before(request)

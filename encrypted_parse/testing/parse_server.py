@@ -1,7 +1,8 @@
 """Parse Server in memory, behind the transport port: what the clients of this package use of it.
 
 Answers as a real server does (status, codes, shapes); tests/integration/test_data_layer.py runs
-the same cases against both. Not there: class-level permissions, triggers, cloud functions but
+the same cases against both. Not there: class-level permissions, triggers but
+the guard's rule of replaced keys (testing/guard.py), cloud functions but
 those of the companion and one's own, LiveQuery.
 """
 
@@ -36,6 +37,7 @@ _MAX_ROLE_DEPTH = 32
 _HIDDEN = frozenset({"password"})
 
 Function = Callable[[str | None, Mapping[str, Any]], Any]
+BeforeSave = Callable[[str, Row | None, Mapping[str, Any], str | None], None]
 
 
 @front_door
@@ -45,6 +47,9 @@ class InMemoryParse:
     Attributes:
         functions: Cloud functions by name: called with the user's id and the parameters.
         files: The contents of uploaded files by name.
+        before_save: Called with the class, the row as it is stored (None for a new one), what is
+            to be set, and the user's id; may raise a `RefusedError`.
+        after_delete: Called with the class and the object id of a row that was deleted.
         files_deletable: Whether users may delete files, which no Parse Server lets them.
         finds_users: Whether the companion's `find-users` is open, see docs/companion.md.
         has_postgis: Whether distances can be asked for: MongoDB, or Postgres with PostGIS.
@@ -59,6 +64,8 @@ class InMemoryParse:
         self.has_postgis = True
         self.files: dict[str, bytes] = {}
         self.files_deletable = False
+        self.before_save: BeforeSave = lambda *_: None
+        self.after_delete: Callable[[str, str], None] = lambda *_: None
         self._storage = Storage()
         self._sessions: dict[str, str] = {}
         self._passwords: dict[str, str] = {}
@@ -135,6 +142,7 @@ class InMemoryParse:
             case ["functions", name], "POST":
                 return 200, {"result": self._call(name, body, user)}
             case ["classes", name], "POST":
+                self.before_save(name, None, body, user)
                 row = self._storage.create(name, body)
                 answer = {key: row[key] for key in ("objectId", "createdAt")}
                 return 201, answer
@@ -144,10 +152,12 @@ class InMemoryParse:
                 return 200, self._visible(name, object_id, user)
             case ["classes", name, object_id], "PUT":
                 row = self._require(name, object_id, user, "write")
+                self.before_save(name, row, body, user)
                 return 200, self._storage.update(name, row, body)
             case ["classes", name, object_id], "DELETE":
                 self._require(name, object_id, user, "write")
                 self._storage.delete(name, object_id)
+                self.after_delete(name, object_id)
                 return 200, {}
             case _:
                 raise RefusedError(_NOT_FOUND, "cannot route", 404)

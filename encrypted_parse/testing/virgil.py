@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from encrypted_parse import virgil_crypto as vc
@@ -73,6 +73,7 @@ class VirgilService:
         self._lock = Lock()
         self.cards: dict[str, list[list[dict[str, Any]]]] = {}  # by user: chains, oldest first
         self.revoked: set[str] = set()
+        self.ended: set[str] = set()  # users whose account was deleted
         self.lies: dict[tuple[str, str], list[dict[str, Any]]] = {}  # (viewer, user): cards
         self.records: dict[tuple[str, ...], dict[str, Any]] = {}
 
@@ -100,8 +101,9 @@ class VirgilService:
         previous = request.headers.get("Virgil-Keyknox-Previous-Hash")
         if path == "card/v5":
             return 201, {}, self.publish(user, body)
-        if path == "card/v5/actions/search":
-            return 200, {}, self.search(body["identities"], viewer=user)
+        if path in ("card/v5/actions/search", "card/v5/actions/search-ended"):
+            ended, users = path.endswith("-ended"), body["identities"]
+            return 200, {}, self.search_ended(users) if ended else self.search(users, viewer=user)
         if match := re.fullmatch(r"card/v5/actions/revoke/([0-9a-f]{64})", path):
             return 200, {}, self._revoke(user, match[1])
         if path == "keyknox/v1":
@@ -117,7 +119,7 @@ class VirgilService:
 
     def chain_of(self, user: str) -> list[dict[str, Any]]:
         """Return the user's current chain, oldest first; empty if there is none."""
-        chains = self.cards.get(user, [])
+        chains = [] if user in self.ended else self.cards.get(user, [])
         current = [chain for chain in chains if card_id(chain[-1]) not in self.revoked]
         return current[-1] if current else []
 
@@ -131,6 +133,34 @@ class VirgilService:
             raise RefusalError(40044)
         return cards
 
+    def search_ended(self, users: list[str]) -> dict[str, Any]:
+        """Return those whose account was deleted, and the cards that they had last."""
+        if not 1 <= len(users) <= MAX_SEARCHED:
+            raise RefusalError(40033)
+        ended = [user for user in users if user in self.ended]
+        last = [self.cards[user][-1] for user in ended if self.cards.get(user)]
+        return {"identities": ended, "cards": [card for chain in last for card in chain]}
+
+    def end(self, user: str) -> None:
+        """Do as the companion when the user's account is deleted."""
+        with self._lock:
+            self.ended.add(user)
+            self.records = {where: one for where, one in self.records.items() if where[0] != user}
+
+    def erase(self, user: str) -> None:
+        """Delete a deleted user's cards, as the companion's operator can."""
+        with self._lock:
+            self.cards.pop(user, None)
+
+    def replaced_keys(self, user: str) -> frozenset[bytes]:
+        """Return the identifiers of keys that a user has cards of, and no current one."""
+        with self._lock:
+            if [len(chain) for chain in self.cards.get(user, [])] == [1] and self.chain_of(user):
+                return frozenset()
+            current = _key_ids(self.chain_of(user)[-1:])
+            ever = _key_ids(card for chain in self.cards.get(user, []) for card in chain)
+        return ever - current
+
     def countersign(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Return a raw card with the service's signature, whatever it says."""
         snapshot = base64.b64decode(raw["content_snapshot"])
@@ -142,6 +172,8 @@ class VirgilService:
 
     def publish(self, user: str, raw: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever was sent
         """Take *user*'s raw card, as the companion would, but for its date."""
+        if user in self.ended:
+            raise RefusalError(40045)
         signed, card = self._accept(raw)
         if card.user_id != user:
             raise RefusalError(40034)
@@ -268,6 +300,11 @@ class VirgilService:
 def card_id(raw: dict[str, Any]) -> str:
     """Return a raw card's id."""
     return vc.card_id(base64.b64decode(raw["content_snapshot"]))
+
+
+def _key_ids(cards: Iterable[dict[str, Any]]) -> frozenset[bytes]:
+    keys = [parse_card(card, service_key=None).public_key for card in cards]
+    return frozenset(key_id for key in keys for key_id in (key.key_id, key.long_key_id))
 
 
 def _hash(body: dict[str, Any]) -> str:

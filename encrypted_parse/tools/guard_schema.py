@@ -12,7 +12,13 @@ from encrypted_parse.models.fields import Encryption
 from encrypted_parse.models.rules import readers_for_the_guard
 
 FORMAT_VERSION = 1
-RULES = {"envelope": "enforce", "readers": "report", "author": "report", "cards": "off"}
+RULES = {
+    "envelope": "enforce",
+    "readers": "report",
+    "author": "report",
+    "cards": "off",
+    "keys": "enforce",
+}
 MODES = ("off", "report", "enforce")
 _FORM = "authEncrypt"  # the one form that models write
 

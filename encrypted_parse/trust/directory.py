@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterable
 
 from encrypted_parse.crypto import PublicKey
@@ -37,18 +38,40 @@ class TrustedDirectory:
         """The client, to publish and revoke one's own cards."""
         return self._directory.client
 
-    def look_up(self, user_ids: Collection[str]) -> dict[str, TrustedChain | CardError]:
-        """Return each user's chain, or why it cannot be used. See `CachingDirectory.look_up`.
+    def look_up_authors(self, user_ids: Collection[str]) -> dict[str, TrustedChain | CardError]:
+        """Return each user's chain to verify with, or why it cannot be used.
+
+        Of a user whose account was deleted the last one. See `CachingDirectory.look_up_authors`.
 
         Raises:
             TrustStoreError: What is remembered cannot be read or written.
         """
-        found = self._directory.look_up(user_ids)
+        found = self._directory.look_up_authors(user_ids)
         chains = {user_id: one for user_id, one in found.items() if isinstance(one, CardChain)}
         unusable = {
             user_id: one for user_id, one in found.items() if not isinstance(one, CardChain)
         }
         return {**self._judge(chains), **unusable}
+
+    def prepare(self, user_ids: Collection[str]) -> None:
+        """Fetch many users' cards at once, so that `get_chains` to write needs no network."""
+        self._directory.look_up(user_ids, to_write=True)
+
+    def renew(self, user_ids: Collection[str]) -> frozenset[str]:
+        """Ask again for users whose signatures fail. See `CachingDirectory.renew`."""
+        return self._directory.renew(user_ids)
+
+    def replace(self, user_ids: Collection[str]) -> None:
+        """Ask again for users of whom a key in the cache is known to be replaced."""
+        self._directory.look_up(user_ids, force=True)
+
+    def in_cache(self, user_ids: Collection[str]) -> frozenset[str]:
+        """Return those about whom nothing would be asked to read. No network."""
+        return self._directory.in_cache(user_ids)
+
+    def deleted(self, user_ids: Collection[str]) -> tuple[str, ...]:
+        """Return those whose account was deleted, as far as the directory tells."""
+        return tuple(sorted(self._directory.look_up_ended(user_ids)))
 
     def find_chains(
         self, user_ids: Collection[str], *, force: bool = False
@@ -61,27 +84,56 @@ class TrustedDirectory:
         return self._judge(self._directory.find_chains(user_ids, force=force))
 
     def get_chains(
-        self, user_ids: Collection[str], *, force: bool = False
+        self, user_ids: Collection[str], *, force: bool = False, to_write: bool = False
     ) -> dict[str, TrustedChain]:
         """Return the chain of every user. See `CachingDirectory.get_chains`.
 
         Raises:
-            NotRegisteredError: Some have no card; lists all of them.
+            NotRegisteredError: Some have no card; lists all of them, and whose account is gone.
             TrustStoreError: What is remembered cannot be read or written.
         """
-        return self._judge(self._directory.get_chains(user_ids, force=force))
+        try:
+            found = self._directory.get_chains(user_ids, force=force, to_write=to_write)
+        except NotRegisteredError as error:
+            if deleted := self.deleted(error.user_ids):
+                raise NotRegisteredError(error.user_ids, deleted=deleted) from error
+            raise
+        return self._judge(found)
 
-    def reading_keys(self, user_id: str) -> AuthorKeys:
+    def get_author_chain(self, user_id: str) -> TrustedChain:
+        """Return a user's chain as it is now; of a deleted account the last one.
+
+        Raises:
+            NotRegisteredError: There is none.
+            CardError: The user's cards cannot be used.
+            TrustStoreError: What is remembered cannot be read or written.
+        """
+        try:
+            return self.get_chains([user_id], force=True)[user_id]
+        except NotRegisteredError as error:
+            missing = error
+        last = self.look_up_authors(missing.deleted).get(user_id)
+        if last is None:
+            raise missing
+        if isinstance(last, CardError):
+            raise copy.copy(last)
+        return last
+
+    def reading_keys(self, user_id: str, *, absent: bool = False) -> AuthorKeys:
         """Return the keys whose signatures count as the user's, and warn if the key changed.
 
-        For a user whom the directory does not know (any more), the remembered keys.
+        For a user whose account was deleted, those of the last chain, judged as any other; for
+        one whom the directory does not know (any more), the remembered keys. With *absent*, that
+        was just asked, and is not asked again.
 
         Raises:
             NotRegisteredError: There is no card, and nothing is remembered.
             CardError: The user's cards cannot be used.
             UntrustedKeyError: The policy lets no key of the user count.
         """
-        found = self.find_chains([user_id]).get(user_id)
+        found = None if absent else self.look_up_authors([user_id]).get(user_id)
+        if isinstance(found, CardError):
+            raise copy.copy(found)  # the cache's own would collect the frames of every caller
         if found is not None:
             self.keeper.warn([found])
             if not found.reading_keys:
@@ -89,7 +141,9 @@ class TrustedDirectory:
             return found.reading_keys
         keys = self.keeper.remembered(user_id)
         if not keys:
-            raise NotRegisteredError([user_id], hint="each user has to call register() once")
+            hint = "each user has to call register() once"
+            deleted = tuple(self._directory.known_deleted([user_id]))
+            raise NotRegisteredError([user_id], deleted=deleted, hint=hint)
         return keys
 
     def require_readable(self, card: Card) -> None:

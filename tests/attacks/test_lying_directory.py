@@ -15,13 +15,14 @@ import pytest
 from encrypted_parse.crypto import PrivateKey
 from encrypted_parse.directory import (
     CachingDirectory,
+    CardCache,
     CardChain,
     DirectoryClient,
     Shelf,
     TokenProvider,
-    cache,
     new_card,
     parse_card,
+    shared_cache,
 )
 from encrypted_parse.directory.cache import FAILURE_SECONDS
 from encrypted_parse.directory.client import MAX_ANSWER_BYTES
@@ -240,7 +241,7 @@ def test_one_answer_tells_users_apart() -> None:
 def test_heavy_chains_leave_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache counts bytes too: room for one chain keeps one."""
     cards = {user_id: [card(user_id)] for user_id in ("bob", "carol")}
-    monkeypatch.setattr(cache, "CACHE_BYTES", 600)
+    monkeypatch.setattr(shared_cache, "CACHE_BYTES", 600)
     served, transport = serving(cards)
     for user_id in ("bob", "carol", "carol", "bob"):
         served.get_chains([user_id])
@@ -320,7 +321,7 @@ def test_failures_are_forgotten_soon_and_on_demand() -> None:
         return HttpResponse(200, {}, json.dumps(found).encode())
 
     client = directory(answer)[0].client
-    cached = CachingDirectory(client, clock=lambda: now[0])
+    cached = CachingDirectory(client, cache=CardCache(clock=lambda: now[0]))
     assert isinstance(cached.look_up(["bob"])["bob"], CardError)
     cards["bob"] = [card("bob")]
     now[0] = FAILURE_SECONDS

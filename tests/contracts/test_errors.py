@@ -31,6 +31,7 @@ ARGUMENTS: dict[str, Any] = {
     "extra": "cli",
     "feature": "the command line",
     "user_id": "u1",
+    "deleted": (),
     "user_ids": ["u1", "u2"],
     "code": 101,
     "status": 400,

@@ -28,7 +28,13 @@ from encrypted_parse import virgil_crypto as vc
 from encrypted_parse.deploy import examine
 from encrypted_parse.devserver import DevServer, dev_server
 from encrypted_parse.envelope import to_text
-from encrypted_parse.errors import ConfigurationError, GuardRefusedError, ServerFailedError
+from encrypted_parse.errors import (
+    ConfigurationError,
+    GuardRefusedError,
+    PermissionDeniedError,
+    RecipientsNotRegisteredError,
+    ServerFailedError,
+)
 from encrypted_parse.parse import ParseApp, ParseClient
 from encrypted_parse.tools import export_guard_schema, read_guard_report
 from encrypted_parse.transport import RequestsTransport, RetryingTransport
@@ -99,7 +105,13 @@ EXPECTED = {
             "body": {"form": "authEncrypt", "readers": "acl", "author": "writer"},
         },
     },
-    "rules": {"envelope": "enforce", "readers": "enforce", "author": "enforce", "cards": "report"},
+    "rules": {
+        "envelope": "enforce",
+        "readers": "enforce",
+        "author": "enforce",
+        "cards": "report",
+        "keys": "enforce",
+    },
 }
 
 
@@ -473,3 +485,82 @@ def test_the_report_is_closed(server: DevServer, alice: UserClient) -> None:
         )
         assert answer.status_code in (400, 403, 404)
         assert "results" not in answer.json()
+
+
+def test_a_save_for_a_replaced_key_is_sent_again_for_the_present_one(
+    client: EncryptedClient, bob: UserClient, server: DevServer
+) -> None:
+    """On the real server: create, update, batch and transaction moments after a rotation."""
+    store = MemoryKeystore()
+    writer = EncryptedClient.from_env(
+        server.environment(), keystore=store, cards_fresh_seconds=300
+    ).sign_up("bot", "a password")
+    writer.register()
+
+    def new(text: str) -> Guarded:
+        row = Guarded(owner_id=writer.user_id, reader_ids=[], body=text)
+        row.acl.allow_read(bob.user_id)
+        return row
+
+    kept = writer.save(new("before"))
+    bob.e3kit.rotate_private_key()
+    kept.body = "changed"
+    writer.save(kept)
+    assert bob._sealer.readers(
+        bob.parse.get("Guarded", str(kept.object_id))["body"], [bob.user_id]
+    ).current == {bob.user_id}
+    for transaction in (False, True):
+        bob.e3kit.rotate_private_key()
+        rows = [new("one"), new("two")]
+        assert [one.error for one in writer.save_all(rows, transaction=transaction)] == [None, None]
+        for row in rows:
+            text = bob.parse.get("Guarded", str(row.object_id))["body"]
+            assert bob._sealer.readers(text, [bob.user_id]).current == {bob.user_id}
+
+
+def test_a_writer_who_does_not_ask_again_is_refused(
+    server: DevServer, bob: UserClient, alice: UserClient
+) -> None:
+    """Code 9013 for a new value and for a share with the old key; none for what only stays."""
+    row = Guarded(owner_id=alice.user_id, reader_ids=[], body="for the old key")
+    row.acl.allow_read(bob.user_id)
+    alice.save(row)
+    plain = alice.parse.get("Guarded", str(row.object_id))["body"]
+    bob.e3kit.rotate_private_key()
+    fresh = Guarded(owner_id=alice.user_id, reader_ids=[], body="anew")
+    acl = {who: {"read": True, "write": True} for who in (alice.user_id, bob.user_id)}
+    columns = {"ownerId": alice.user_id, "readerIds": [], "ACL": acl}
+    with pytest.raises(GuardRefusedError) as caught:
+        alice.parse.create("Guarded", {**columns, "body": plain})
+    assert _code(caught) == 9013
+    alice.parse.update("Guarded", str(row.object_id), {"body": plain})
+    assert alice.save(fresh).object_id
+    assert bob.get(Guarded, str(row.object_id)).body == "for the old key"
+
+
+def test_what_a_deleted_user_wrote_is_read_and_nobody_writes_for_them(
+    server: DevServer, bob: UserClient
+) -> None:
+    """On the real server: a machine that never saw the user verifies with the last cards."""
+    client = EncryptedClient.from_env(server.environment(), keystore=MemoryKeystore())
+    ann = client.sign_up("ann", "a password")
+    ann.register()
+    row = Guarded(owner_id=ann.user_id, reader_ids=[], body="still here")
+    row.acl.allow_read(bob.user_id)
+    ann.save(row)
+    ann.parse.delete("_User", ann.user_id)
+    assert bob.get(Guarded, str(row.object_id)).body == "still here"
+    mine = Guarded(owner_id=bob.user_id, reader_ids=[], body="for nobody")
+    mine.acl.allow_read(ann.user_id)
+    with pytest.raises(RecipientsNotRegisteredError, match="was deleted"):
+        bob.save(mine)
+    master = _master(server)
+    asked = {"userId": ann.user_id}
+    assert master.call_function("encrypted-parse-erase-cards", asked) == {"erased": 2}
+    with pytest.raises(PermissionDeniedError):
+        bob.parse.call_function("encrypted-parse-erase-cards", asked)
+    other = EncryptedClient.from_env(server.environment(), keystore=bob.e3kit._keystore)
+    again = other.log_in("bob", "a password", expect_user_id=bob.user_id).get(
+        Guarded, str(row.object_id)
+    )
+    assert "was deleted" in again.locked["body"]

@@ -29,7 +29,8 @@ PLACE = Place("root", "path", "key")
 class Party:
     """One user without a card, with the clients of the services laid open."""
 
-    def __init__(self, e3kit: E3Kit) -> None:
+    def __init__(self, e3kit: E3Kit, delete: Callable[[], object]) -> None:
+        self.delete = delete
         self.user_id = e3kit.user_id
         self.cards = e3kit._directory.client
         self.keyknox = e3kit._services.keyknox
@@ -38,6 +39,11 @@ class Party:
         """Return a new raw card of this user."""
         created_at = dt.datetime.fromtimestamp(next(_SECONDS), dt.UTC)
         return new_card(self.user_id, key or PrivateKey.generate(), created_at, **previous)
+
+    def ended(self, user_id: str) -> list[str] | None:
+        """Return the ids of a deleted user's last cards, sorted; None if the user is not."""
+        found = (self.cards.search_ended([user_id]) or {}).get(user_id)
+        return None if found is None else sorted(card.card_id for card in found)
 
     def chain(self, user_id: str | None = None) -> list[str]:
         """Return the ids of a user's served cards, sorted."""
@@ -50,9 +56,21 @@ def make_party(request: pytest.FixtureRequest) -> Callable[[], Party]:
     """Return what makes fresh users on one service: the fake, then the real one."""
     if request.param == "in memory":
         service, clock, names = VirgilService(), FakeClock(), itertools.count()
-        return lambda: Party(make_e3kit(service, f"user{next(names)}", MemoryKeystore(), clock))
+
+        def in_memory() -> Party:
+            name = f"user{next(names)}"
+            e3kit = make_e3kit(service, name, MemoryKeystore(), clock)
+            return Party(e3kit, lambda: service.end(name))
+
+        return in_memory
     make_user: MakeUser = request.getfixturevalue("make_user")
-    return lambda: Party(make_user(registered=False).e3kit)
+
+    def on_the_server() -> Party:
+        user = make_user(registered=False)
+        user.e3kit._directory.client.search([user.user_id])  # a token that outlives the user
+        return Party(user.e3kit, lambda: user.parse.delete("_User", user.user_id))
+
+    return on_the_server
 
 
 def refused(call: Callable[[], object]) -> int | None:
@@ -114,6 +132,28 @@ def test_a_revoked_chain_is_gone_and_stays_so(make_party: Callable[[], Party]) -
     assert refused(lambda: alice.cards.publish(second)) == 40043
     alice.cards.publish(alice.card())
     assert len(alice.chain()) == 1
+
+
+def test_the_last_chain_of_a_deleted_user_is_served_apart(
+    make_party: Callable[[], Party],
+) -> None:
+    """By the route for ended chains alone; a chain of before stays out, a new card is refused."""
+    alice, bob = make_party(), make_party()
+    first = alice.card()
+    alice.cards.publish(first)
+    alice.cards.revoke(id_of(first))
+    assert bob.ended(alice.user_id) is None
+    root = alice.card()
+    alice.cards.publish(root)
+    second = alice.card(previous_card_id=id_of(root))
+    alice.cards.publish(second)
+    assert bob.ended(alice.user_id) is None
+    alice.delete()
+    assert bob.chain(alice.user_id) == []
+    assert bob.ended(alice.user_id) == sorted([id_of(root), id_of(second)])
+    assert bob.ended(bob.user_id) is None
+    third = alice.card(previous_card_id=id_of(second))
+    assert refused(lambda: alice.cards.publish(third)) == 40045
 
 
 def test_the_v1_record_is_compared_and_swapped(make_party: Callable[[], Party]) -> None:

@@ -21,6 +21,7 @@ from encrypted_parse.errors import (
     ModelDefinitionError,
     NotPicklableError,
     RecipientRuleError,
+    SignerNotFoundError,
     UnexpectedPlaintextError,
 )
 from encrypted_parse.integrations.parse_rest.connection import current
@@ -31,6 +32,7 @@ from encrypted_parse.models.annotations import codec_for
 from encrypted_parse.models.codecs import Codec
 from encrypted_parse.models.fields import Encryption, LockedValue
 from encrypted_parse.models.rules import Recipient, user_id_of
+from encrypted_parse.parse import REPLACED_KEY
 
 C = TypeVar("C", bound=type)
 _STATE = "_encrypted_parse"
@@ -140,11 +142,11 @@ class _Patch:
 
         @front_door
         def _save(instance: Any, batch: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002
-            result = save(instance, batch=batch)
             if not batch:
+                result = _send_anew(instance, lambda: save(instance, batch=False))
                 _commit(instance)
                 return result
-            request, take_over = result
+            request, take_over = save(instance, batch=True)
 
             @front_door
             def callback(answer: Any) -> None:  # noqa: ANN401
@@ -223,7 +225,10 @@ def _open_one(
         return UnexpectedPlaintextError("the encrypted column holds plaintext")
     if not author:
         return AuthorMissingError(f"{one.encryption.author!r} names no author")
+    kept = sealer.prefetch_authors([author]).kept
     [opened] = sealer.unseal([(context, text)], author)
+    if isinstance(opened, SignerNotFoundError) and kept and sealer.renew_authors(kept):
+        [opened] = sealer.unseal([(context, text)], author)
     if isinstance(opened, EncryptedParseError):
         return opened
     try:
@@ -285,6 +290,22 @@ def _plaintext(one: _Declared, value: Any) -> bytes:  # noqa: ANN401 - whatever 
     if isinstance(checked, str) and is_envelope(checked):
         raise DoubleEncryptionError(f"{one.where}: the value is an envelope already")
     return hushed(one.codec.to_plaintext(checked))
+
+
+def _send_anew(
+    instance: Any,  # noqa: ANN401 - an object of parse_rest
+    send: Callable[[], Any],
+) -> Any:  # noqa: ANN401 - what parse_rest returns
+    """Send an object; once more if the guard says that a reader's key was replaced meanwhile."""
+    try:
+        return send()
+    except load("core").ParseError as error:
+        if getattr(error, "code", None) != REPLACED_KEY:
+            raise
+    pending = _state(instance).pending.values()
+    readers = [recipients for _, recipients in pending if recipients is not None]
+    _sealer().prefetch(frozenset[Recipient]().union(*readers), replaced=True)
+    return send()
 
 
 def _commit(instance: Any) -> None:  # noqa: ANN401 - an object of parse_rest
