@@ -585,7 +585,7 @@ class FunctionFailedError(ParseServerError):
 
 
 class GuardRefusedError(ParseServerError):
-    """Codes 9001 to 9012: the cloud code's guard refuses what an encrypted column was to hold."""
+    """Codes 9001 to 9020: the cloud code's guard refuses what an encrypted column was to hold."""
 
 
 class IncorrectTypeError(ParseServerError):

@@ -13,7 +13,7 @@ from attrs import define, field
 
 from encrypted_parse.discretion import as_value, front_door, hushed
 from encrypted_parse.errors import EncryptedParseError, MalformedResponseError
-from encrypted_parse.models import drafts, rows
+from encrypted_parse.models import current, drafts, rows
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.sealer import Sealer
 from encrypted_parse.parse import BatchOperation, ParseClient
@@ -72,8 +72,9 @@ def reseal_objects(
     """Encrypt the user's own values again where they are not for their readers' present keys.
 
     Goes through all rows of *models* that the user may read, fifty at a time, and saves those that
-    need it. May be stopped and repeated. A row that somebody else changes within the second
-    between reading and writing keeps that change, unless it is to the same encrypted column.
+    need it. May be stopped and repeated. A row that somebody else changes between
+    reading and writing keeps that change, and is reported; see `current` for what is left where no
+    guard decides.
 
     Args:
         parse: The user's client.
@@ -117,28 +118,44 @@ def _reseal_page(
     page: Sequence[Mapping[str, Any]],
     report: ResealReport,
 ) -> None:
-    planned: list[drafts.Draft] = []
-    operations: list[BatchOperation] = []
+    planned: list[tuple[drafts.Draft, dict[str, Any]]] = []
     for row, instance in zip(page, rows.load_rows(model, page, sealer), strict=True):
         report.examined += 1
         object_id = str(instance.object_id)
         try:
-            stale = _stale_fields(instance, row, sealer, report)
-            if not stale:
+            due = _stale_fields(instance, row, sealer, report)
+            if not due:
                 continue
-            draft = drafts.draft(instance, sealer.user_id, reseal=stale)
+            draft = drafts.draft(instance, sealer.user_id, reseal=due)
             body = drafts.seal(draft, sealer)
         except EncryptedParseError as error:
             report.failed.append((model.parse_class, object_id, as_value(error)))
             continue
-        planned.append(draft)
-        operations.append(BatchOperation.update(model.parse_class, object_id, body))
-    for draft, result in zip(planned, parse.batch(operations), strict=True):
-        if result.error is None:
-            report.resealed += 1
+        planned.append((draft, body))
+    stale = current.stale_ones(parse, [draft for draft, _ in planned], guard=True)
+    operations = [
+        BatchOperation.update(
+            model.parse_class,
+            str(draft.instance.object_id),
+            body,
+            current.guarded(parse, model.parse_class, draft.expected),
+        )
+        for draft, body in planned
+        if id(draft) not in stale
+    ]
+    sent = [(draft, body) for draft, body in planned if id(draft) not in stale]
+    for (draft, body), result in zip(sent, parse.batch(operations), strict=True):
+        try:
+            if result.error is not None:
+                current.settle_refusal(parse, draft, body, result.error)
+        except EncryptedParseError as error:
+            stale[id(draft)] = error
         else:
+            report.resealed += 1
+    for draft, _ in planned:
+        if id(draft) in stale:
             object_id = str(draft.instance.object_id)
-            report.failed.append((model.parse_class, object_id, result.error))
+            report.failed.append((model.parse_class, object_id, as_value(stale[id(draft)])))
 
 
 def _stale_fields(

@@ -22,13 +22,14 @@ from encrypted_parse.errors import (
     StaleObjectError,
     TransportError,
 )
-from encrypted_parse.models import drafts, rows
+from encrypted_parse.models import current, drafts, rows
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.outcomes import BatchReport
 from encrypted_parse.models.query import Query
 from encrypted_parse.models.reseal import NoCheckpoint, ResealCheckpoint
 from encrypted_parse.models.rules import only_me, user_id_of
 from encrypted_parse.models.sealer import Sealer
+from encrypted_parse.models.tags import deciding_columns
 from encrypted_parse.models.values import Pointer
 from encrypted_parse.models.versions import update_if_current
 from encrypted_parse.parse import ParseClient
@@ -175,10 +176,14 @@ class Sharing:
 
     def _send(self, draft: drafts.Draft, body: Mapping[str, Any]) -> Mapping[str, Any]:
         instance = draft.instance
+        read = instance._state.read  # noqa: SLF001 - our own
+        expected = {column: tag for column, tag in read.items() if column in body}
+        for column in deciding_columns(type(instance)) & read.keys():
+            expected[column] = read[column]
         counted = type(instance).version_field
         if counted is not None:
-            return update_if_current(self._parse, draft, body, counted)
-        return self._parse.update(instance.parse_class, str(instance.object_id), body)
+            return update_if_current(self._parse, draft, body, counted, expected)
+        return current.update(self._parse, draft, body, expected, fresh=True)
 
 
 @front_door

@@ -5,5 +5,6 @@ from __future__ import annotations
 from encrypted_parse.parse.app import ParseApp, UserSession
 from encrypted_parse.parse.batch import BatchOperation, BatchResult
 from encrypted_parse.parse.client import ParseClient
+from encrypted_parse.parse.features import Features
 
-__all__ = ["BatchOperation", "BatchResult", "ParseApp", "ParseClient", "UserSession"]
+__all__ = ["BatchOperation", "BatchResult", "Features", "ParseApp", "ParseClient", "UserSession"]

@@ -11,6 +11,7 @@ from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.errors import InvalidValueError, NotPicklableError, OutcomeUnknownError
 from encrypted_parse.parse.answers import is_of_gateway, read_answer, read_object
 from encrypted_parse.parse.app import ParseApp
+from encrypted_parse.parse.features import Asked
 from encrypted_parse.parse.names import check_class_name
 from encrypted_parse.parse.types import with_file_urls
 from encrypted_parse.transport import (
@@ -33,7 +34,11 @@ class RestClient:
     """
 
     def __init__(
-        self, app: ParseApp, transport: Transport, session_token: str | None = None
+        self,
+        app: ParseApp,
+        transport: Transport,
+        session_token: str | None = None,
+        asked: Asked | None = None,
     ) -> None:
         self.app = app
         self._transport = transport
@@ -42,6 +47,7 @@ class RestClient:
                 "a session token is printable ASCII, and not empty", hint="log in again"
             )
         self._session_token = session_token
+        self._asked = Asked() if asked is None else asked
 
     def call(
         self,
@@ -112,7 +118,7 @@ class RestClient:
         )
         return self._exchange(request)
 
-    def _send(
+    def _send(  # noqa: PLR0913 - the parts of a request, all by keyword
         self,
         method: str,
         path: str,
@@ -120,8 +126,9 @@ class RestClient:
         *,
         repeat: Repeat = Repeat.NEVER,
         request_id: str | None = None,
+        context: Mapping[str, str] | None = None,
     ) -> HttpResponse:
-        headers = self._headers()
+        headers = {**self._headers(), **(context or {})}
         if request_id is not None:
             headers["X-Parse-Request-Id"] = request_id
         content = None
