@@ -12,6 +12,7 @@
 const { brainKeyRoutes } = require('./brainkey.js');
 const { cardRoutes } = require('./cards-service.js');
 const { createEncodableCheck } = require('./encodable.js');
+const { installFeatures } = require('./features.js');
 const { createGuard, installGuard } = require('./guard.js');
 const { createHandler } = require('./http.js');
 const { keyknoxRoutes } = require('./keyknox-service.js');
@@ -22,8 +23,8 @@ const { prepare, prepareInBackground, storesOf } = require('./stores.js');
 const { installVirgilJwt } = require('./virgil-jwt.js');
 
 /**
- * Define the functions `virgil-jwt`, `role-members`, `encrypted-parse-status` and
- * `encrypted-parse-repair`, clean up after deleted users, and begin to make the storage.
+ * Define the functions `virgil-jwt`, `role-members`, `encrypted-parse-features`,
+ * `encrypted-parse-status` and `encrypted-parse-repair`, clean up after deleted users, and begin to make the storage.
  *
  * Parse Server keeps one `afterDelete` a class: an app that has its own for users passes
  * `{afterDeleteUser: false}` and calls `forgetUser(Parse, userId)` there.
@@ -37,6 +38,7 @@ function installCloudFunctions(Parse, settings, { afterDeleteUser = true } = {})
   installVirgilJwt(Parse, settings);
   installRoleMembers(Parse);
   installStatus(Parse, settings);
+  installFeatures(Parse);
   if (afterDeleteUser) Parse.Cloud.afterDelete('_User', ({ object }) => forgetUser(Parse, object.id));
   prepareInBackground(Parse, settings);
 }
