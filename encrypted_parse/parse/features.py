@@ -8,6 +8,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from encrypted_parse.discretion import front_door
+
 FEATURES_FUNCTION = "encrypted-parse-features"
 CONTEXT_HEADER = "X-Parse-Cloud-Context"
 MAX_HEADER_BYTES = 12 * 1024  # Node takes 16 KiB of headers, tokens and cookies among them
@@ -15,6 +17,7 @@ MAX_HEADER_BYTES = 12 * 1024  # Node takes 16 KiB of headers, tokens and cookies
 Expected = Mapping[str, str]
 
 
+@front_door
 @frozen
 class Features:
     """The answer of the companion's function `encrypted-parse-features`; without one, nothing.

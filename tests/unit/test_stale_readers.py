@@ -302,4 +302,7 @@ def test_tags_are_those_of_the_companion() -> None:
     included = {**pointer, "__type": "Object", "username": "x"}
     assert tag_of("writers", [included]) == tag_of("writers", [pointer])
     assert tag_of("body", None) == tag_of("body", "") == "47DEQpj8HBSa-_TImW-5JC"
+    assert tag_of("ACL", {"u": {"write": True, "read": True}}) == "YlTuYRGR_3eOxijWRBybgi"
+    pointed = {"className": "_User", "objectId": "u", "__type": "Pointer"}
+    assert tag_of("copyTo", ["ü", pointed]) == "JChYupM4HGdC_25GzZLHNY"
     assert len({tag_of("ACL", None), tag_of("ACL", {}), tag_of("l", [])}) == 3
