@@ -226,8 +226,9 @@ class Race:
     acknowledged has to be there in the end.
     """
 
-    def __init__(self, parse: ParseClient, owner_id: str) -> None:
+    def __init__(self, parse: ParseClient, owner_id: str, *, pause: float = 0.15) -> None:
         self.parse = parse
+        self._pause = pause  # a row that is written all the time leaves the others no moment
         self.rows = [
             str(parse.create("Leased", {"ownerId": owner_id, "readerIds": []})["objectId"])
             for _ in range(ROWS)
@@ -269,7 +270,7 @@ class Race:
     def _add(self, row: str, item: str) -> None:
         self.parse.update("Leased", row, {"readerIds": {"__op": "Add", "objects": [item]}})
         self.ordinary.append((row, item))
-        time.sleep(0.15)  # a row that is written all the time leaves the others no moment
+        time.sleep(self._pause)
 
     def _add_to_what_was_read(self, row: str, item: str) -> None:
         stored = self.parse.get("Leased", row)["readerIds"]
