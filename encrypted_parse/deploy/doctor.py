@@ -232,7 +232,10 @@ def _guard(guarded: Mapping[str, Any], fields: Mapping[str, Any] | None) -> Iter
 
 def _stale_saves(parse: ParseClient, guarded: Mapping[str, Any]) -> Finding:
     what = "stale saves"
-    compared = parse.features().if_match
+    try:
+        compared = parse.features().if_match
+    except EncryptedParseError as error:
+        return _failed(what, str(error), _DEPLOY)
     without = sorted(name for name in guarded if name not in compared)
     if compared and not without:
         return _ok(what, "what a save was made from is compared in the moment of writing")
