@@ -130,7 +130,12 @@ ADDING = [{"className": "DoctorLetter", "classLevelPermissions": {"addField": {"
         ({"functions/encrypted-parse-status": NO_FUNCTION}, "companion", "failed", "Invalid"),
         ({"functions/encrypted-parse-status": (200, {"result": 1})}, "companion", "failed", ""),
         ({"functions/encrypted-parse-features": NO_FUNCTION}, "stale saves", "warning", "Letter"),
-        ({"functions/encrypted-parse-features": (200, {"result": 1})}, "stale saves", "warning", ""),
+        (
+            {"functions/encrypted-parse-features": (200, {"result": 1})},
+            "stale saves",
+            "warning",
+            "",
+        ),
         ({"functions/encrypted-parse-features": (500, {})}, "stale saves", "failed", "500"),
         (status(node="16.20.0"), "Node", "failed", "16"),
         (status(node=None), "Node", "failed", ""),
