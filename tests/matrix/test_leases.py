@@ -68,3 +68,20 @@ def test_a_stale_save_brings_no_reader_back(server: Server) -> None:
     ann.save(fresh)
     assert ann.refresh(note).body == "new"
     assert not ann.refresh(note).acl.can_read(ben)
+
+
+# On MongoDB transactions need a replica set.
+@pytest.mark.parametrize(
+    "server", [one for one in VERSIONS if one[1] == "postgres"], ids="-".join, indirect=True
+)
+def test_transactions_go_through(server: Server) -> None:
+    """All or none, twice in a row: announcing does not wait for the transaction's own locks."""
+    client = EncryptedClient.from_env(server.environment(), keystore=MemoryKeystore())
+    cat = client.sign_up("cat", "password of cat")
+    cat.register()
+    notes = [cat.save(Leased(owner_id=cat.user_id, body="0")) for _ in range(5)]
+    for number in range(2):
+        for note in notes:
+            note.title, note.body = f"t{number}", f"b{number}"
+        cat.save_all(notes, transaction=True)
+    assert [cat.refresh(note).title for note in notes] == ["t1"] * 5
