@@ -620,7 +620,7 @@ class FunctionFailedError(ParseServerError):
 
 
 class GuardRefusedError(ParseServerError):
-    """Codes 9001 to 9013: the cloud code's guard refuses what an encrypted column was to hold."""
+    """Codes 9001 to 9020: the cloud code's guard refuses what an encrypted column was to hold."""
 
 
 class IncorrectTypeError(ParseServerError):

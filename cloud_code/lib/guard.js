@@ -6,6 +6,7 @@ const { isObject } = require('./encoding.js');
 const { keyIdsOf } = require('./card.js');
 const { namesReplacedKey } = require('./guard-keys.js');
 const { authorOf, isSameUser, readersOf } = require('./guard-users.js');
+const { createLease } = require('./lease.js');
 const { storesOf } = require('./stores.js');
 const { rememberGuard } = require('./status.js');
 
@@ -74,22 +75,25 @@ function readConfig(config) {
  *
  *     const guard = companion.createGuard(Parse, require('./encrypted-fields.json'));
  *     Parse.Cloud.beforeSave('Message', async (request) => {
+ *       // the app's own checks first: the guard's last step claims the row for the write
  *       await guard(request);
- *       // the app's own checks
  *     });
+ *     Parse.Cloud.afterSave('Message', guard.afterSave);
  *
  * @param {object} Parse
  * @param {unknown} config
  * @returns {(request: object) => Promise<void>} throws a Parse.Error: 111 if the server cannot encode
- *   the object, of any class; else a code from 9001 to 9013
+ *   the object, of any class; else a code from 9001 to 9020
  */
 function createGuard(Parse, config) {
   const { classes, rules } = readConfig(config);
   rememberGuard(Parse, { classes, rules });
   const refuseUnencodable = createEncodableCheck(Parse);
+  const lease = createLease(Parse, classes);
 
-  return async function guard(request) {
+  async function guard(request) {
     refuseUnencodable(request); // before anything else: every other refusal is logged with the object
+    lease.refuseColumn(request);
     const { object } = request;
     const dirty = new Set(object.dirtyKeys());
     for (const [field, declared] of Object.entries(classes[object.className] ?? {})) {
@@ -98,7 +102,10 @@ function createGuard(Parse, config) {
         await act(object.className, field, problem, change);
       }
     }
-  };
+    await lease.claim(request); // last: nothing may come between it and the write
+  }
+
+  return Object.assign(guard, { afterSave: lease.release, prepare: lease.prepare });
 
   async function act(className, field, problem, { value }) {
     const [rule, code, text] = PROBLEMS[problem];
@@ -207,7 +214,11 @@ function isOperation(object, field) {
  */
 function installGuard(Parse, config) {
   const guard = createGuard(Parse, config);
-  for (const className of Object.keys(config.classes)) Parse.Cloud.beforeSave(className, guard);
+  for (const className of Object.keys(config.classes)) {
+    Parse.Cloud.beforeSave(className, guard);
+    Parse.Cloud.afterSave(className, guard.afterSave);
+    setTimeout(() => guard.prepare(className).catch(() => {}), 0).unref(); // else before the first write
+  }
 }
 
 module.exports = { PROBLEMS, createGuard, installGuard, readConfig };

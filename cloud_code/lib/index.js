@@ -13,6 +13,7 @@ const { brainKeyRoutes } = require('./brainkey.js');
 const { cardRoutes } = require('./cards-service.js');
 const { createEncodableCheck, refuseUnencodableBodies } = require('./encodable.js');
 const { installErasing } = require('./erasing.js');
+const { installFeatures } = require('./features.js');
 const { installFindUsers } = require('./find-users.js');
 const { createGuard, installGuard } = require('./guard.js');
 const { createHandler } = require('./http.js');
@@ -24,9 +25,9 @@ const { prepare, prepareInBackground, storesOf } = require('./stores.js');
 const { installVirgilJwt } = require('./virgil-jwt.js');
 
 /**
- * Define the functions `virgil-jwt`, `role-members`, `find-users`, `encrypted-parse-status`,
- * `encrypted-parse-repair` and `encrypted-parse-erase-cards`, clean up after deleted users, and
- * begin to make the storage.
+ * Define the functions `virgil-jwt`, `role-members`, `find-users`, `encrypted-parse-features`,
+ * `encrypted-parse-status`, `encrypted-parse-repair` and `encrypted-parse-erase-cards`, clean up
+ * after deleted users, and begin to make the storage.
  *
  * Parse Server keeps one `afterDelete` a class: an app that has its own for users passes
  * `{afterDeleteUser: false}` and calls `forgetUser(Parse, userId)` there.
@@ -42,6 +43,7 @@ function installCloudFunctions(Parse, settings, { afterDeleteUser = true } = {})
   installFindUsers(Parse, settings);
   installStatus(Parse, settings);
   installErasing(Parse);
+  installFeatures(Parse);
   if (afterDeleteUser) Parse.Cloud.afterDelete('_User', ({ object }) => forgetUser(Parse, object.id));
   prepareInBackground(Parse, settings);
 }

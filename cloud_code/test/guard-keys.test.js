@@ -34,6 +34,8 @@ const keyOf = (name) => {
 /** A Parse with cards of the vectors' users, and what changes them. */
 async function world() {
   const Parse = memoryParse();
+  Parse.make('Message', { fields: {} });
+  Parse.rowsOf('Message').set('message1', { objectId: 'message1' });
   const settings = newSettings();
   const { cards } = storesOf(Parse, settings);
   const publish = async (identity, options) => {
@@ -53,7 +55,7 @@ const config = (rules = {}, declared = {}) => ({ version: 1, rules, classes: { M
 
 async function codeOf(Parse, body, { before, user = 'alice', rules, declared, dirty = ['body'] } = {}) {
   const asObject = (values) => ({
-    className: 'Message', dirtyKeys: () => dirty, get: (name) => values[name], op: () => undefined,
+    className: 'Message', id: 'message1', dirtyKeys: () => dirty, get: (name) => values[name], op: () => undefined,
     getACL: () => ({ permissionsById: {} }), toJSON: () => values, _getSaveJSON: () => values,
   });
   const request = {

@@ -91,6 +91,8 @@ async function parseWithCards() {
     const raw = newCard(identity, { key: { privateKey, publicKey: createPublicKey(privateKey) } });
     await cards.publish(countersign(parseCard(raw), settings.serviceKey));
   }
+  Parse.make('Message', { fields: {} });
+  Parse.rowsOf('Message').set('message1', { objectId: 'message1' });
   return Parse;
 }
 
@@ -103,6 +105,7 @@ function request(fields, { dirty = Object.keys(fields), acl, user, op, before } 
   const permissionsById = acl && Object.fromEntries(acl.map((who) => [who, { read: true }]));
   const asObject = (values) => ({
     className: 'Message',
+    id: 'message1',
     dirtyKeys: () => dirty,
     get: (name) => values[name],
     getACL: () => (permissionsById ? { permissionsById } : null),
@@ -248,7 +251,7 @@ test('a stanza for a user who may not read is refused with the value, too', asyn
 test('a default value of the schema is found before it is stored', async () => {
   const Parse = await parseWithCards();
   const guard = createGuard(Parse, config({}));
-  Parse.make('Message', { fields: { body: { type: 'String', defaultValue: 'hello' }, senderId: { type: 'String' } } });
+  Object.assign(Parse.classes.get('Message').fields, { body: { type: 'String', defaultValue: 'hello' } });
   const create = (fields, options) => codeOf(guard, request({ senderId: 'alice', ...fields }, options));
   assert.equal(await create({}), 9012);
   assert.equal(await create({ body: undefined }, { op: { __op: 'Delete' } }), 9012);
@@ -306,7 +309,7 @@ test('report counts and lets through; off does neither', async () => {
 test('an installed guard is the beforeSave of each class, and a wrong file is refused', async () => {
   const Parse = await parseWithCards();
   installGuard(Parse, config(strict));
-  assert.deepEqual([...Parse.triggers.keys()], ['beforeSave Message']);
+  assert.deepEqual([...Parse.triggers.keys()], ['beforeSave Message', 'afterSave Message']);
   for (const wrong of [
     null, [], {}, { version: 2, classes: {} }, { version: 1 }, { version: 1, classes: { A: 1 } },
     config({ envelope: 'sometimes' }), config({ other: 'off' }), config({}, { form: 'other' }),

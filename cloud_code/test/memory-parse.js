@@ -92,7 +92,19 @@ function memoryParse() {
       if (type === 'Array' ? !Array.isArray(value) : typeof value !== TYPES[type]) throw failure(111);
     }
   };
-  const holds = (row, expected) => row && Object.entries(expected).every(([name, value]) => row[name] === value);
+  const TESTS = {
+    $exists: (value, wanted) => (value !== undefined && value !== null) === wanted,
+    $gt: (value, bound) => value > bound,
+    $lt: (value, bound) => value < bound,
+    $lte: (value, bound) => value <= bound,
+  };
+  const matches = (value, wanted) => {
+    if (wanted === null || typeof wanted !== 'object') return value === wanted;
+    if (wanted.__type === 'Date') return value === wanted.iso;
+    return Object.entries(wanted).every(([name, bound]) => TESTS[name](value, bound));
+  };
+  const holds = (row, expected) => row && Object.entries(expected).every(([name, value]) =>
+    (name === '$or' ? value.some((one) => holds(row, one)) : matches(row[name], value)));
   const database = {
     async create(name, row) {
       await new Promise(setImmediate);
@@ -114,6 +126,11 @@ function memoryParse() {
       if (!holds(rowsOf(name).get(objectId), expected)) throw failure(101);
       rowsOf(name).delete(objectId);
     },
+    async find(name, { objectId, ...expected }) {
+      await new Promise(setImmediate);
+      return holds(rowsOf(name).get(objectId), expected) ? [structuredClone(rowsOf(name).get(objectId))] : [];
+    },
+    async validateObject(name, fields) { check(name, fields); },
     async loadSchema() {
       return { getAllClasses: async () => [...classes].map(([className, { fields }]) => ({ className, fields })) };
     },
@@ -141,6 +158,7 @@ function memoryParse() {
     define: (name, run) => functions.set(name, run),
     afterDelete: (name, run) => triggers.set(`afterDelete ${name}`, run),
     beforeSave: (name, run) => triggers.set(`beforeSave ${name}`, run),
+    afterSave: (name, run) => triggers.set(`afterSave ${name}`, run),
   };
   return { Cloud, Error: ParseError, Schema, Query, Server, classes, clientCreate, functions, make, rowsOf, triggers };
 }

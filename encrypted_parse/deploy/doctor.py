@@ -107,6 +107,7 @@ def examine(  # noqa: PLR0913 - what one server is made of
     else:
         findings += _companion(status, service_public_key, now())
         findings += _guard(status["guarded"], fields)
+        findings.append(_stale_saves(parse, status["guarded"]))
     findings.append(_services(transport, directory_url, insecure=parse.app.allow_insecure_http))
     findings += _classes(parse, fields)
     return findings
@@ -227,6 +228,23 @@ def _guard(guarded: Mapping[str, Any], fields: Mapping[str, Any] | None) -> Iter
                     f"plaintext is accepted (rule envelope: {mode or 'none'})",
                     "write cloud/encrypted-fields.json again, and deploy",
                 )
+
+
+def _stale_saves(parse: ParseClient, guarded: Mapping[str, Any]) -> Finding:
+    what = "stale saves"
+    try:
+        compared = parse.features().if_match
+    except EncryptedParseError as error:
+        return _failed(what, str(error), _DEPLOY)
+    without = sorted(name for name in guarded if name not in compared)
+    if compared and not without:
+        return _ok(what, "what a save was made from is compared in the moment of writing")
+    return _warning(
+        what,
+        f"not compared in the moment of writing: {', '.join(without) or 'no class is guarded'}; "
+        "clients look at a row before they write it, and a revoke between the two is undone",
+        "deploy the present cloud code with an encrypted-fields.json of your models",
+    )
 
 
 def _services(

@@ -34,6 +34,12 @@ from encrypted_parse.models.rows import (
 from encrypted_parse.models.rules import Recipient
 from encrypted_parse.models.sealer import Sealer
 from encrypted_parse.models.state import ObjectState
+from encrypted_parse.models.tags import (
+    deciding_columns,
+    deciding_for,
+    remember,
+    remembered_columns,
+)
 from encrypted_parse.models.values import Relation
 from encrypted_parse.parse.names import quote_object_id
 from encrypted_parse.parse.types import date_from_json
@@ -72,6 +78,28 @@ class Draft:
     def names(self) -> frozenset[str]:
         """The encrypted attributes that are sent."""
         return frozenset(name for plaintexts in self.sealed.values() for name in plaintexts)
+
+    @property
+    def expected(self) -> dict[str, str]:
+        """What the row has to hold still, as tags by column; empty if that does not matter.
+
+        It matters where a fetched object's encrypted values are sent, or what says who reads
+        them: the ACL is sent whole, and with it go the readers of back then. A value that is
+        encrypted anew for other readers must not be one that somebody has changed.
+        """
+        state, model = self.instance._state, type(self.instance)  # noqa: SLF001 - our own
+        if state.object_id is None:
+            return {}
+        columns = deciding_columns(model) & self.plain.keys()
+        if columns:
+            columns = deciding_columns(model)
+        for name in self.names:
+            declared = model.fields[name]
+            if declared.encryption is not None:
+                columns |= deciding_for(model, declared.encryption)
+            if self.stored[name] == state.stored.get(name):
+                columns |= {declared.column}
+        return {column: state.read[column] for column in columns if column in state.read}
 
     @property
     def touched(self) -> frozenset[str]:
@@ -230,7 +258,10 @@ def settle(
     Raises:
         MalformedResponseError: The answer is not that of a create or update.
     """
+    read = remembered_columns(type(result.instance))
+    read = read if result.instance.is_new else read & body.keys()
     commit(result, answer)
+    remember(result.instance, body, read)
     changed = {column: value for column, value in answer.items() if body.get(column) != value}
     take_over(result.instance, changed, sealer)
 

@@ -7,8 +7,8 @@ is saved in, and what was fetched belongs where it came from (ADR 18).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 
@@ -99,24 +99,31 @@ class Home:
 Claims = tuple[Home, ...]
 
 
-def claim(
-    instance: Model, files: Mapping[str, Iterable[Any]], gone: Callable[[str], bool]
-) -> Claims:
-    """Take files for *instance*, which is about to be saved; return the homes that are new.
+class GivenUp(Protocol):
+    """What remembers the stored parts that were replaced or deleted."""
+
+    def is_given_up(self, name: str) -> bool:
+        """Tell whether the part *name* was given up."""
+        ...
+
+
+def claim(instance: Model, names: Iterable[str], store: GivenUp | None) -> Claims:
+    """Take the files of *instance*, which is about to be saved; return the homes that are new.
 
     Args:
         instance: The object.
-        files: By attribute, the encrypted files that are sent.
-        gone: Tells whether a stored part was given up by this client.
+        names: The attributes that are sent.
+        store: Knows which stored parts this client gave up; None if there are no files.
 
     Raises:
         InvalidValueError: A file belongs elsewhere, or was given up; nothing is taken.
     """
     taken: list[Home] = []
+    fields = type(instance).fields
     try:
-        for name, values in files.items():
-            for file in values:
-                if any(gone(part.name) for part in file.parts):
+        for name in names:
+            for file in fields[name].codec.files_in(instance.__dict__.get(name)):
+                if store is not None and any(store.is_given_up(part.name) for part in file.parts):
                     raise InvalidValueError(
                         f"{instance.parse_class}.{name}: the file was replaced or deleted before",
                         hint="upload() it again, or refresh() an object that is behind",

@@ -13,7 +13,7 @@ from attrs import define, field
 
 from encrypted_parse.discretion import as_value, front_door, hushed
 from encrypted_parse.errors import EncryptedParseError, MalformedResponseError
-from encrypted_parse.models import drafts, rows
+from encrypted_parse.models import current, drafts, rows
 from encrypted_parse.models.arguments import require_model
 from encrypted_parse.models.model import Model
 from encrypted_parse.models.resending import names_replaced_key, readers_of
@@ -74,8 +74,9 @@ def reseal_objects(
     """Encrypt the user's own values again where they are not for their readers' present keys.
 
     Goes through all rows of *models* that the user may read, fifty at a time, and saves those that
-    need it. May be stopped and repeated. A row that somebody else changes within the second
-    between reading and writing keeps that change, unless it is to the same encrypted column.
+    need it. May be stopped and repeated. A row that somebody else changes between
+    reading and writing keeps that change, and is reported; see `current` for what is left where no
+    guard decides.
 
     Args:
         parse: The user's client.
@@ -125,10 +126,10 @@ def _reseal_page(
         report.examined += 1
         object_id = str(instance.object_id)
         try:
-            stale = _stale_fields(instance, row, sealer, report)
-            if not stale:
+            due = _stale_fields(instance, row, sealer, report)
+            if not due:
                 continue
-            draft = drafts.draft(instance, sealer.user_id, reseal=stale)
+            draft = drafts.draft(instance, sealer.user_id, reseal=due)
             body = drafts.seal(draft, sealer)
         except EncryptedParseError as error:
             report.failed.append((model.parse_class, object_id, as_value(error)))
@@ -149,7 +150,7 @@ def _send(
     bodies: Sequence[Mapping[str, Any]],
 ) -> list[EncryptedParseError | None]:
     """Send drafts in a batch; those for a key that was replaced meanwhile once more."""
-    errors = [result.error for result in parse.batch(map(_update, planned, bodies))]
+    errors = _try(parse, planned, bodies)
     refused = [place for place, error in enumerate(errors) if names_replaced_key(error)]
     if not refused:
         return errors
@@ -160,14 +161,34 @@ def _send(
             again[place] = drafts.seal(planned[place], sealer)
         except EncryptedParseError as error:
             errors[place] = as_value(error)
-    results = parse.batch(_update(planned[place], body) for place, body in again.items())
+    results = _try(parse, [planned[place] for place in again], list(again.values()))
     for place, result in zip(again, results, strict=True):
-        errors[place] = result.error
+        errors[place] = result
     return errors
 
 
-def _update(draft: drafts.Draft, body: Mapping[str, Any]) -> BatchOperation:
-    return BatchOperation.update(draft.instance.parse_class, str(draft.instance.object_id), body)
+def _try(
+    parse: ParseClient, planned: Sequence[drafts.Draft], bodies: Sequence[Mapping[str, Any]]
+) -> list[EncryptedParseError | None]:
+    """Send those drafts whose rows are as they were read; return what is wrong with each."""
+    errors: dict[int, EncryptedParseError] = current.stale_ones(parse, planned, guard=True)
+    sent = [pair for pair in zip(planned, bodies, strict=True) if id(pair[0]) not in errors]
+    operations = [
+        BatchOperation.update(
+            draft.instance.parse_class,
+            str(draft.instance.object_id),
+            body,
+            current.guarded(parse, draft.instance.parse_class, draft.expected),
+        )
+        for draft, body in sent
+    ]
+    for (draft, body), result in zip(sent, parse.batch(operations), strict=True):
+        try:
+            if result.error is not None:
+                current.settle_refusal(parse, draft, body, result.error)
+        except EncryptedParseError as error:
+            errors[id(draft)] = as_value(error)
+    return [errors.get(id(draft)) for draft in planned]
 
 
 def _stale_fields(

@@ -23,6 +23,7 @@ from encrypted_parse.models.model import Model, lock
 from encrypted_parse.models.naming import point_out_names
 from encrypted_parse.models.rules import Recipient, user_id_of
 from encrypted_parse.models.sealer import ObjectContext, Sealer
+from encrypted_parse.models.tags import remember, remembered_columns
 from encrypted_parse.models.values import Pointer, Relation
 from encrypted_parse.models.workers import Workers
 from encrypted_parse.parse.types import date_from_json
@@ -53,7 +54,10 @@ def load_rows(  # noqa: PLR0913 - what a query says of its rows, by keyword
     """
     deferred = frozenset() if only is None else frozenset(model.fields) - only
     included = frozenset(path.partition(".")[0] for path in include)
+    read = remembered_columns(model) - {model.fields[name].column for name in deferred}
     instances = [_load_plain(model, row, deferred, included) for row in rows]
+    for instance, row in zip(instances, rows, strict=True):
+        remember(instance, row, read)
     point_out_names(model, rows, deferred)
     authors = sealer.prefetch_authors(_authors(instances, sealer))
     pairs = list(zip(instances, rows, strict=True))
@@ -111,6 +115,7 @@ def _load_plain(
 def take_over(instance: Model, changed: Mapping[str, Any], sealer: Sealer) -> None:
     """Show the columns that the server answered with, whoever put them there."""
     state = instance._state  # noqa: SLF001 - our own
+    remember(instance, changed, remembered_columns(type(instance)) & changed.keys())
     if changed.get("ACL") is not None:
         state.stored_acl = changed["ACL"]
         state.acl = None

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from encrypted_parse.discretion import as_value, front_door, hushed
 from encrypted_parse.errors import (
+    ArgumentError,
     EncryptedParseError,
     FieldLockedError,
     InvalidValueError,
@@ -22,7 +23,7 @@ from encrypted_parse.errors import (
     StaleObjectError,
     TransportError,
 )
-from encrypted_parse.models import drafts, rows
+from encrypted_parse.models import current, drafts, rows
 from encrypted_parse.models.acl import Who, user_name_of
 from encrypted_parse.models.arguments import require_instance, require_list, saved_id
 from encrypted_parse.models.model import Model
@@ -32,6 +33,7 @@ from encrypted_parse.models.reseal import NoCheckpoint, ResealCheckpoint
 from encrypted_parse.models.resending import send_anew, send_sealed
 from encrypted_parse.models.rules import only_me, user_id_of
 from encrypted_parse.models.sealer import Sealer
+from encrypted_parse.models.tags import deciding_columns
 from encrypted_parse.models.versions import update_if_current
 from encrypted_parse.parse import ParseClient
 
@@ -190,10 +192,14 @@ class Sharing:
 
     def _send(self, draft: drafts.Draft, body: Mapping[str, Any]) -> Mapping[str, Any]:
         instance = draft.instance
+        read = instance._state.read  # noqa: SLF001 - our own
+        expected = {column: tag for column, tag in read.items() if column in body}
+        for column in deciding_columns(type(instance)) & read.keys():
+            expected[column] = read[column]
         counted = type(instance).version_field
         if counted is not None:
-            return update_if_current(self._parse, draft, body, counted)
-        return self._parse.update(instance.parse_class, str(instance.object_id), body)
+            return update_if_current(self._parse, draft, body, counted, expected)
+        return current.update(self._parse, draft, body, expected, fresh=True)
 
 
 @front_door
@@ -237,13 +243,13 @@ def user_ids_of(users: Users) -> frozenset[str]:
     """Return the user ids of one user, or of several.
 
     Raises:
-        InvalidValueError: Something that stands for no user.
+        ArgumentError: Something that stands for no user.
     """
     alone = isinstance(users, str) or not isinstance(users, Iterable)
     several: Iterable[Who] = [users] if alone else users  # type: ignore[list-item, assignment]
     found = frozenset(user_name_of(user) for user in several)
     if "" in found:
-        raise InvalidValueError(
+        raise ArgumentError(
             "name users by their ids, by pointers to them, or by their clients",
             hint="pass one of them, or a list",
         )

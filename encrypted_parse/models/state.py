@@ -24,6 +24,8 @@ class ObjectState:
         deferred: Attributes that the query did not ask for.
         defaults: By attribute that shows its default because the row has no column for it, that
             default as it would be stored: unless it changes, it is not sent.
+        read: By column that says who reads, or that is encrypted, a tag of what it held when it was
+            fetched or saved; see `tags`.
         uncertain: Attributes that were included and are absent: Parse leaves pointers to what is
             gone out of its answer, so the row may hold one.
     """
@@ -35,6 +37,7 @@ class ObjectState:
         "deferred",
         "locked",
         "object_id",
+        "read",
         "recipients",
         "released",
         "stored",
@@ -55,6 +58,7 @@ class ObjectState:
         self.released: set[str] = set()
         self.deferred: frozenset[str] = frozenset()
         self.defaults: dict[str, Any] = {}
+        self.read: dict[str, str] = {}
         self.uncertain: frozenset[str] = frozenset()
 
     @property

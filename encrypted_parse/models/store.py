@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from encrypted_parse.discretion import front_door
@@ -14,7 +13,8 @@ from encrypted_parse.errors import (
     OutcomeUnknownError,
     TransactionNotPossibleError,
 )
-from encrypted_parse.models import drafts, homes, operations, resending, rows
+from encrypted_parse.models import current, drafts, homes, operations, resending, rows
+from encrypted_parse.models.ahead import sealed_ahead
 from encrypted_parse.models.arguments import (
     require_instances,
     require_model,
@@ -31,7 +31,7 @@ from encrypted_parse.models.values import Pointer
 from encrypted_parse.models.versions import update_if_current
 from encrypted_parse.models.workers import Workers
 from encrypted_parse.parse import BatchOperation, ParseClient
-from encrypted_parse.parse.batch import BATCH_OPERATIONS, BatchResult
+from encrypted_parse.parse.batch import BatchResult
 
 M = TypeVar("M", bound=Model)
 
@@ -55,7 +55,8 @@ class ObjectStore:
 
         Raises:
             ModelError: A value, rule, author or lock forbids it; or a file that is elsewhere.
-            StaleObjectError: Somebody else has saved it since; only with a `version` field.
+            StaleObjectError: Somebody else has changed its readers since it was fetched, and it
+                sends encrypted values or readers; or, with a `version` field, anything at all.
             RecipientsNotRegisteredError: Some recipients have no card.
             UntrustedKeyError: Some have another key than the trusted one.
             ParseServerError: The server refused.
@@ -64,7 +65,7 @@ class ObjectStore:
         draft = drafts.draft(instance, self._sealer.user_id)
         if not draft.is_to_be_sent:
             return instance
-        claims = self._claim(draft)
+        claims = homes.claim(draft.instance, draft.names, self._files)
         try:
             body, answer = resending.send_sealed(
                 draft, self._sealer, lambda body: self._send(draft, body)
@@ -81,7 +82,8 @@ class ObjectStore:
         """Save many objects in batches; one outcome per object, in order.
 
         What cannot be saved is reported in its outcome and hides no other. Cards are looked up
-        once for all objects. Objects with a `version` field are saved one by one.
+        once for all objects. Objects with a `version` field are saved one by one. Stale ones
+        are found as by `save`.
 
         Args:
             instances: The objects; one that stands there twice is saved once.
@@ -103,7 +105,7 @@ class ObjectStore:
             seen[id(instance)] = index
             try:
                 draft = drafts.draft(instance, self._sealer.user_id)
-                claims[index] = self._claim(draft)
+                claims[index] = homes.claim(draft.instance, draft.names, self._files)
                 planned[index] = draft
             except EncryptedParseError as error:
                 outcomes[index] = SaveOutcome(instance, error)
@@ -137,7 +139,7 @@ class ObjectStore:
         sent: dict[int, dict[str, Any]] = {}
 
         def operations_of_the_rest() -> Iterator[BatchOperation]:
-            for index, body in self._sealed_ahead(planned):
+            for index, body in self._looked_at(planned):
                 draft = planned[index]
                 instance = draft.instance
                 try:
@@ -145,7 +147,7 @@ class ObjectStore:
                         raise body
                     if instance.is_new or type(instance).version_field is None:
                         sent[index] = body
-                        yield _operation(instance, body)
+                        yield self._operation(draft, body)
                         continue
                     self._commit(draft, body, self._send(draft, body))
                     outcomes[index] = SaveOutcome(instance, None)
@@ -168,40 +170,30 @@ class ObjectStore:
         try:
             if isinstance(error, OutcomeUnknownError) and draft.instance.is_new:
                 answer, error = find_created(self._parse, draft, body, error), None
+            if error is not None:
+                answer, error = current.settle_refusal(self._parse, draft, body, error), None
             if error is None:
                 self._commit(draft, body, answer)
         except EncryptedParseError as failure:
             error = failure
         return SaveOutcome(draft.instance, error)
 
-    def _sealed_ahead(
+    def _looked_at(
         self, planned: Mapping[int, drafts.Draft]
     ) -> Iterator[tuple[int, dict[str, Any] | EncryptedParseError]]:
-        """Yield the body of each draft that is to be sent, encrypted one batch ahead."""
-
-        def seal(indices: Sequence[int]) -> list[tuple[int, dict[str, Any] | EncryptedParseError]]:
-            sealed: list[tuple[int, dict[str, Any] | EncryptedParseError]] = []
-            # Cards that were fetched for the first of a long list are not fresh for its last.
-            self._sealer.prefetch(resending.readers_of(*(planned[index] for index in indices)))
-            for index in indices:
-                try:
-                    sealed.append((index, drafts.seal(planned[index], self._sealer)))
-                except EncryptedParseError as error:
-                    sealed.append((index, error))
-            return sealed
-
-        waiting = [index for index, draft in planned.items() if draft.is_to_be_sent]
-        parts = [
-            waiting[start : start + BATCH_OPERATIONS]
-            for start in range(0, len(waiting), BATCH_OPERATIONS)
-        ]
-        with ThreadPoolExecutor(1, thread_name_prefix="encrypted-parse-seal") as ahead:
-            following = [ahead.submit(seal, part) for part in parts[1:2]]
-            for number, part in enumerate(parts):
-                sealed = seal(part) if number == 0 else following.pop(0).result()
-                if number + 2 < len(parts):
-                    following.append(ahead.submit(seal, parts[number + 2]))
-                yield from sealed
+        """Yield each body, or why it must not be sent: a part's rows are looked at just before."""
+        for part in sealed_ahead(planned, self._sealer):
+            unversioned = [
+                planned[index]
+                for index, _ in part
+                if type(planned[index].instance).version_field is None
+            ]
+            try:
+                stale = current.stale_ones(self._parse, unversioned, guard=True)
+            except EncryptedParseError as error:
+                stale = {id(draft): error for draft in unversioned if draft.expected}
+            for index, body in part:
+                yield index, stale.get(id(planned[index]), body)
 
     def _send_transaction(self, changed: Sequence[drafts.Draft]) -> None:
         bodies = [drafts.seal(draft, self._sealer) for draft in changed]
@@ -217,10 +209,11 @@ class ObjectStore:
                     "and a transaction that adds one would lock the class",
                     hint="save one object with all of them by itself first",
                 )
+        for error in current.stale_ones(self._parse, changed, guard=False).values():
+            raise error
 
         def send(sent: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-            instances = [draft.instance for draft in changed]
-            return self._parse.transaction(list(map(_operation, instances, sent))) if sent else []
+            return self._parse.transaction(list(map(_untagged, changed, sent))) if sent else []
 
         bodies, answers = resending.send_together(changed, bodies, self._sealer, send)
         for draft, body, answer in zip(changed, bodies, answers, strict=True):
@@ -341,15 +334,12 @@ class ObjectStore:
         drafts.settle(draft, body, answer, self._sealer)
         self._discard(before - own_parts(draft.instance, self._sealer.user_id))
 
-    def _claim(self, draft: drafts.Draft) -> homes.Claims:
-        """Take the files that a draft sends for its object, before anything is sent."""
-        files, fields = self._files, type(draft.instance).fields
-        values = {
-            name: fields[name].codec.files_in(draft.instance.__dict__.get(name))
-            for name in draft.names
-        }
-        gone = (lambda _: False) if files is None else files.is_given_up
-        return homes.claim(draft.instance, values, gone)
+    def _operation(self, draft: drafts.Draft, body: Mapping[str, Any]) -> BatchOperation:
+        class_name, object_id = draft.instance.parse_class, draft.instance.object_id
+        if object_id is None:
+            return BatchOperation.create(class_name, body)
+        taken = current.guarded(self._parse, class_name, draft.expected)
+        return BatchOperation.update(class_name, object_id, body, taken)
 
     def _discard(self, names: Collection[str]) -> None:
         """Delete what the server has no use for any more: last, since objects matter more."""
@@ -362,8 +352,8 @@ class ObjectStore:
             return create(self._parse, draft, body)
         counted = type(instance).version_field
         if counted is not None:
-            return update_if_current(self._parse, draft, body, counted)
-        return self._parse.update(instance.parse_class, instance.object_id, body)
+            return update_if_current(self._parse, draft, body, counted, draft.expected)
+        return current.update(self._parse, draft, body, draft.expected, fresh=False)
 
     # --- what queries need (`query.Rows`) ---------------------------------------------------
 
@@ -396,7 +386,9 @@ class ObjectStore:
         return self._parse.count(model.parse_class, where=where)
 
 
-def _operation(instance: Model, body: Mapping[str, Any]) -> BatchOperation:
-    if instance.object_id is None:
-        return BatchOperation.create(instance.parse_class, body)
-    return BatchOperation.update(instance.parse_class, instance.object_id, body)
+def _untagged(draft: drafts.Draft, body: Mapping[str, Any]) -> BatchOperation:
+    """Return a write of a transaction, whose rows were looked at before."""
+    class_name, object_id = draft.instance.parse_class, draft.instance.object_id
+    if object_id is None:
+        return BatchOperation.create(class_name, body)
+    return BatchOperation.update(class_name, object_id, body)

@@ -17,12 +17,15 @@ from typing import Any
 
 from encrypted_parse.errors import (
     DuplicateRequestError,
+    GuardRefusedError,
     ObjectNotFoundError,
     StaleObjectError,
 )
+from encrypted_parse.models.current import guarded, refuse_stale, settle_refusal
 from encrypted_parse.models.drafts import Draft
 from encrypted_parse.models.fields import Field
 from encrypted_parse.parse import ParseClient
+from encrypted_parse.parse.features import Expected
 
 ATTEMPTS = 4  # of one save, where others were refused: each has used an id up
 PAUSE_SECONDS = 0.25  # for another's save to end; doubled each time
@@ -30,15 +33,18 @@ _DUPLICATE = 159
 _REFRESH = "refresh() it, change it again, and save that"
 
 
-def update_if_current(
+def update_if_current(  # noqa: PLR0913 - what one update depends on
     parse: ParseClient,
     draft: Draft,
     body: Mapping[str, Any],
     counted: Field,
+    expected: Expected,
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Mapping[str, Any]:
     """Send the update of a versioned object, and return the server's answer.
+
+    Not all who change a row count: what says who reads it has to be as *expected* as well.
 
     Raises:
         StaleObjectError: Somebody else has saved the object since it was fetched.
@@ -53,26 +59,37 @@ def update_if_current(
 
     def fetch() -> Mapping[str, Any]:
         """Return the row, if it is still of the version that is replaced, or is ours already."""
-        row = _fetch(parse, class_name, object_id, sorted(body))
+        row = _fetch(parse, class_name, object_id, sorted({*body, *expected}))
         if row.get(counted.column, 0) != replaced and not _holds(row, body, counted, replaced + 1):
             raise _stale(class_name, object_id)
+        if row.get(counted.column, 0) == replaced:
+            refuse_stale(draft, row, expected)
         return row
 
+    taken = guarded(parse, class_name, expected)
+    refused: GuardRefusedError | None = None
     for attempt in range(ATTEMPTS):
         row = fetch()
         if row.get(counted.column, 0) != replaced:
             return {"updatedAt": row.get("updatedAt"), counted.column: replaced + 1}
         request_id = f"{class_name}:{object_id}:v{replaced}:{attempt}"
         try:
-            answer = parse.update(class_name, object_id, body, request_id=request_id)
+            answer = parse.update(
+                class_name, object_id, body, request_id=request_id, expected=taken
+            )
         except DuplicateRequestError:
             # Somebody's save of this version is under way, or was refused, or is ours and its
             # answer was lost. Whichever it is shows in a moment.
             sleep(PAUSE_SECONDS * 2**attempt)
             continue
+        except GuardRefusedError as error:
+            refused = error
+            break
         if answer.get(counted.column) != replaced + 1:
             raise _stale(class_name, object_id, overwritten=True)
         return answer
+    if refused is not None:
+        return settle_refusal(parse, draft, body, refused)
     fetch()
     raise DuplicateRequestError(
         f"attempts to save this version of {class_name} {object_id} were refused",

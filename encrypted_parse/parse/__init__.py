@@ -6,11 +6,13 @@ from encrypted_parse.parse.answers import REPLACED_KEY
 from encrypted_parse.parse.app import ParseApp, UserSession
 from encrypted_parse.parse.batch import BatchOperation, BatchResult
 from encrypted_parse.parse.client import ParseClient
+from encrypted_parse.parse.features import Features
 
 __all__ = [
     "REPLACED_KEY",
     "BatchOperation",
     "BatchResult",
+    "Features",
     "ParseApp",
     "ParseClient",
     "UserSession",

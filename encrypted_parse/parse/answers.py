@@ -67,6 +67,11 @@ _BY_CODE: dict[int, tuple[type[ParseServerError], str | None]] = {
         (GuardRefusedError, "is every client's model up to date? docs/companion.md has the rules"),
     ),
     REPLACED_KEY: (GuardRefusedError, "a reader has another key by now: save again in a moment"),
+    # Of its lease: cloud_code/lib/lease.js
+    9017: (GuardRefusedError, "somebody else has changed the row: refresh() the object"),
+    9018: (GuardRefusedError, "somebody else is writing the row: try again in some seconds"),
+    9019: (GuardRefusedError, "a client that sends whole rows leaves the column guardLease out"),
+    9020: (GuardRefusedError, "is the guard's encrypted-fields.json that of the present models?"),
     206: (SessionExpiredError, "log in again"),
     209: (SessionExpiredError, "log in again"),
 }

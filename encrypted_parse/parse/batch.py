@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from attrs import field, frozen
 from encrypted_parse.discretion import as_value, front_door
 from encrypted_parse.errors import EncryptedParseError, MalformedResponseError
 from encrypted_parse.parse.answers import error_from
+from encrypted_parse.parse.features import MAX_HEADER_BYTES, Expected, context_header
 from encrypted_parse.parse.hints import Asked
 from encrypted_parse.parse.names import check_class_name, quote_object_id
 
@@ -24,11 +26,21 @@ def _as_value(error: EncryptedParseError | None) -> EncryptedParseError | None:
 @front_door
 @frozen
 class BatchOperation:
-    """One write of a batch."""
+    """One write of a batch.
+
+    Attributes:
+        expected: What the row has to hold, as tags by column; see `ParseClient.update`.
+    """
 
     method: str
     path: str
     body: Mapping[str, Any] | None = field(default=None, repr=False)
+    expected: Expected = field(factory=dict, kw_only=True)
+
+    @property
+    def object_id(self) -> str:
+        """The row's object id; of a create, what stands in its place."""
+        return urllib.parse.unquote(self.path.rpartition("/")[2])
 
     @classmethod
     def create(cls, class_name: str, fields: Mapping[str, Any]) -> BatchOperation:
@@ -37,10 +49,17 @@ class BatchOperation:
         return cls("POST", f"/classes/{class_name}", fields)
 
     @classmethod
-    def update(cls, class_name: str, object_id: str, fields: Mapping[str, Any]) -> BatchOperation:
+    def update(
+        cls,
+        class_name: str,
+        object_id: str,
+        fields: Mapping[str, Any],
+        expected: Expected | None = None,
+    ) -> BatchOperation:
         """Change some columns of a row."""
         check_class_name(class_name)
-        return cls("PUT", f"/classes/{class_name}/{quote_object_id(object_id)}", fields)
+        path = f"/classes/{class_name}/{quote_object_id(object_id)}"
+        return cls("PUT", path, fields, expected=expected or {})
 
     @classmethod
     def delete(cls, class_name: str, object_id: str) -> BatchOperation:
@@ -53,6 +72,11 @@ class BatchOperation:
         """About how many bytes it takes: what is long in a row is text."""
         values = () if self.body is None else self.body.values()
         return 200 + sum(len(value) if isinstance(value, str) else 100 for value in values)
+
+    @property
+    def header_size(self) -> int:
+        """How many bytes of a header its tags take."""
+        return sum(map(len, context_header([(self.object_id, self.expected)]).values()))
 
     def to_json(self, server_path: str) -> dict[str, Any]:
         """Return the sub-request; its path begins with the path of the server's address."""
@@ -72,18 +96,27 @@ class BatchResult:
 
 
 def chunks(operations: Iterable[BatchOperation]) -> Iterator[list[BatchOperation]]:
-    """Cut *operations* into what one request holds: 50 of them, and eight megabytes."""
+    """Cut *operations* into what one request holds: 50, eight megabytes, and tags in a header.
+
+    A row that tags are sent of stands in a request once: its guard takes one write at a time.
+    """
     chunk: list[BatchOperation] = []
-    size = 0
+    size = header = 0
+    guarded: set[str] = set()
     for operation in operations:
-        if chunk and size + operation.size > BATCH_BYTES:
+        tags = operation.header_size
+        full = size + operation.size > BATCH_BYTES or header + tags > MAX_HEADER_BYTES
+        if chunk and (full or operation.object_id in guarded):
             yield chunk
-            chunk, size = [], 0
+            chunk, size, header, guarded = [], 0, 0, set()
         chunk.append(operation)
         size += operation.size
+        header += tags
+        if tags:
+            guarded.add(operation.object_id)
         if len(chunk) == BATCH_OPERATIONS:
             yield chunk
-            chunk, size = [], 0
+            chunk, size, header, guarded = [], 0, 0, set()
     if chunk:
         yield chunk
 

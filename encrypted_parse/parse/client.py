@@ -15,9 +15,11 @@ from encrypted_parse.errors import (
     ArgumentError,
     ConnectionFailedError,
     EncryptedParseError,
+    FunctionFailedError,
     InvalidValueError,
     ObjectNotFoundError,
     OutcomeUnknownError,
+    PermissionDeniedError,
     ResponseTooLargeError,
     SessionExpiredError,
     WrongLoginError,
@@ -31,6 +33,7 @@ from encrypted_parse.parse.batch import (
     chunks,
     read_results,
 )
+from encrypted_parse.parse.features import FEATURES_FUNCTION, Expected, Features, context_header
 from encrypted_parse.parse.names import quote_object_id
 from encrypted_parse.parse.sending import RestClient, class_path
 from encrypted_parse.transport import HttpRequest, Repeat, exchange, is_header_value
@@ -46,7 +49,7 @@ class ParseClient(RestClient):
 
     def with_session(self, session_token: str | None) -> ParseClient:
         """Return a client that acts as the user of *session_token*."""
-        return ParseClient(self.app, self._transport, session_token)
+        return ParseClient(self.app, self._transport, session_token, self._known_features)
 
     # --- users ------------------------------------------------------------------------------
 
@@ -114,13 +117,14 @@ class ParseClient(RestClient):
             )
         )
 
-    def get(self, class_name: str, object_id: str) -> dict[str, Any]:
-        """Return one row.
+    def get(self, class_name: str, object_id: str, *, keys: Sequence[str] = ()) -> dict[str, Any]:
+        """Return one row, or of it the columns *keys* alone.
 
         Raises:
             ObjectNotFoundError: There is none, or it is hidden from this user.
         """
-        return read_object(self._read(_object_path(class_name, object_id)))
+        params = {"keys": ",".join(keys)} if keys else None
+        return read_object(self._read(_object_path(class_name, object_id), params))
 
     def update(
         self,
@@ -129,19 +133,27 @@ class ParseClient(RestClient):
         fields: Mapping[str, Any],
         *,
         request_id: str | None = None,
+        expected: Expected | None = None,
     ) -> dict[str, Any]:
         """Change the given columns and return ``updatedAt``, and what operations made.
 
-        Of several updates with one *request_id*, a server that deduplicates takes the first.
+        With *expected*, tags by column, the companion's guard changes the row only if that is what
+        it holds; without a guard they are ignored (see `features`). Of several updates with one
+        *request_id*, a server that deduplicates takes the first.
 
         Raises:
             ObjectNotFoundError: There is no such row, or it is hidden from this user.
             DuplicateRequestError: The server has seen *request_id* before.
+            GuardRefusedError: Code 9017, the row holds something else than *expected*.
         """
         safe = _is_plain_set(fields) or (request_id is not None and self.app.server_deduplicates)
         repeat = Repeat.SAFE if safe else Repeat.NEVER
         path = _object_path(class_name, object_id)
-        return read_object(self._send("PUT", path, fields, repeat=repeat, request_id=request_id))
+        context = context_header([(object_id, expected or {})])
+        sent = self._send(
+            "PUT", path, fields, repeat=repeat, request_id=request_id, context=context
+        )
+        return read_object(sent)
 
     def delete(self, class_name: str, object_id: str) -> None:
         """Delete a row.
@@ -252,7 +264,8 @@ class ParseClient(RestClient):
         if transaction:
             body["transaction"] = True
         # No request id: Parse Server looks at it on no version's /batch, whatever paths are listed.
-        return read_answer(self._send("POST", "batch", body))
+        context = context_header((one.object_id, one.expected) for one in operations)
+        return read_answer(self._send("POST", "batch", body, context=context))
 
     def _session(self, answer: Mapping[str, Any]) -> UserSession:
         parts = [answer.get(name) for name in ("objectId", "username", "sessionToken")]
@@ -312,6 +325,21 @@ class ParseClient(RestClient):
             ObjectNotFoundError: There is none of that name.
         """
         read_answer(self._send("DELETE", f"files/{quote_object_id(name)}", None))
+
+    def features(self) -> Features:
+        """Return what the app's companion can; asked once, for the clients of all users.
+
+        Raises:
+            TransportError: The server could not be reached.
+        """
+        if not self._known_features.answers:
+            path = f"functions/{FEATURES_FUNCTION}"
+            try:
+                answer = read_object(self._send("POST", path, {}, repeat=Repeat.SAFE))
+            except (FunctionFailedError, PermissionDeniedError):
+                answer = {}  # no companion, or an older one
+            self._known_features.answers.append(Features.from_json(answer.get("result")))
+        return self._known_features.answers[0]
 
     def call_function(self, name: str, params: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - any JSON
         """Call a cloud function and return its result.

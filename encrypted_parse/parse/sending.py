@@ -24,6 +24,7 @@ from encrypted_parse.parse.answers import (
     read_object,
 )
 from encrypted_parse.parse.app import ParseApp
+from encrypted_parse.parse.features import KnownFeatures
 from encrypted_parse.parse.hints import Asked
 from encrypted_parse.parse.names import check_class_name
 from encrypted_parse.parse.types import made_whole
@@ -50,7 +51,11 @@ class RestClient:
     """
 
     def __init__(
-        self, app: ParseApp, transport: Transport, session_token: str | None = None
+        self,
+        app: ParseApp,
+        transport: Transport,
+        session_token: str | None = None,
+        known_features: KnownFeatures | None = None,
     ) -> None:
         self.app = app
         self._transport = transport
@@ -59,6 +64,7 @@ class RestClient:
                 "a session token is printable ASCII, and not empty", hint="log in again"
             )
         self._session_token = session_token
+        self._known_features = KnownFeatures() if known_features is None else known_features
 
     def call(
         self,
@@ -145,7 +151,7 @@ class RestClient:
         )
         return self._exchange(request)
 
-    def _send(
+    def _send(  # noqa: PLR0913 - the parts of a request, all by keyword
         self,
         method: str,
         path: str,
@@ -153,8 +159,9 @@ class RestClient:
         *,
         repeat: Repeat = Repeat.NEVER,
         request_id: str | None = None,
+        context: Mapping[str, str] | None = None,
     ) -> HttpResponse:
-        headers = self._headers()
+        headers = {**self._headers(), **(context or {})}
         if request_id is not None:
             headers["X-Parse-Request-Id"] = request_id
         content = None

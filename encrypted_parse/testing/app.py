@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from encrypted_parse.client import EncryptedClient
 from encrypted_parse.discretion import front_door
 from encrypted_parse.keystore import MemoryKeystore
+from encrypted_parse.models import Model
 from encrypted_parse.testing import parse_server, virgil
-from encrypted_parse.testing.guard import KeysGuard
+from encrypted_parse.testing.keys_guard import KeysGuard
 from encrypted_parse.testing.parse_server import InMemoryParse
 from encrypted_parse.testing.virgil import VirgilService
 from encrypted_parse.transport import FakeTransport, HttpRequest, HttpResponse, RetryingTransport
@@ -28,6 +29,11 @@ class InMemoryApp:
     assert "Lunch" not in str(app.parse.rows("Message"))
     ```
 
+    Args:
+        guarded: Models whose classes have the companion's guard, as a server with their
+            encrypted-fields.json has: of its rules, that nothing is written over what the client
+            has not read. None by default, as on a server that has no such file.
+
     Attributes:
         parse: The Parse Server: `InMemoryParse.rows` shows what a host sees.
             Its guard refuses values for keys that were replaced, in every class.
@@ -37,8 +43,8 @@ class InMemoryApp:
         after: Called with each request and its answer; may raise, or return another answer.
     """
 
-    def __init__(self) -> None:
-        self.parse = InMemoryParse()
+    def __init__(self, *, guarded: Iterable[type[Model]] = ()) -> None:
+        self.parse = InMemoryParse(guarded=guarded)
         self.service = VirgilService()
         self.before: Callable[[HttpRequest], HttpResponse | None] = lambda _: None
         self.after: Callable[[HttpRequest, HttpResponse], HttpResponse] = lambda _, answer: answer

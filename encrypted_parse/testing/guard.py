@@ -1,63 +1,90 @@
-"""The guard's rule of replaced keys in memory: cloud_code/lib/guard-keys.js, for every class."""
+"""Of the companion's guard, that nothing is written over what the client has not read.
+
+As cloud_code/lib/lease.js. Requests come one after the other here, so there is no lease to take;
+what a client sees of one is the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from encrypted_parse.discretion import front_door
-from encrypted_parse.envelope import Header, from_text, is_envelope
-from encrypted_parse.errors import EnvelopeError
+from encrypted_parse.models import Model
+from encrypted_parse.models.tags import remembered_columns, tag_of
+from encrypted_parse.parse.features import CONTEXT_HEADER, FEATURES_FUNCTION
 from encrypted_parse.testing.refusals import RefusedError
-from encrypted_parse.testing.virgil import VirgilService
 
-_REPLACED_KEY = 9013
+_INVALID_JSON = 107
+_CHANGED = 9017
+_LEASE_WRITTEN = 9019
+_MALFORMED = 9020
+_LEASE = "guardLease"
+_TAG = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
-@front_door
-class KeysGuard:
-    """Refuses envelopes for keys that their users have replaced or revoked.
+def read_context(headers: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return what a client says to triggers.
 
-    As the real one: but for the writer's own keys, and for those of an envelope that is only
-    given to more readers. Whose the columns of another author are it does not know.
+    Raises:
+        RefusedError: It is no JSON object.
     """
+    try:
+        context = json.loads(headers.get(CONTEXT_HEADER, "{}"))
+    except ValueError:
+        context = None
+    if not isinstance(context, dict):
+        raise RefusedError(_INVALID_JSON, "Invalid object for context.")
+    return context
 
-    def __init__(self, service: VirgilService) -> None:
-        self._service = service
+
+class Guard:
+    """The guard of some models' classes."""
+
+    def __init__(self, guarded: Iterable[type[Model]]) -> None:
+        self._columns: dict[str, frozenset[str]] = {}
+        for model in guarded:
+            known = self._columns.get(model.parse_class, frozenset())
+            self._columns[model.parse_class] = known | remembered_columns(model)
+
+    @property
+    def functions(self) -> dict[str, Any]:
+        """What a server with a guard has; one without answers that there is no such function."""
+        if not self._columns:
+            return {}
+        guarded = {name: sorted(columns) for name, columns in self._columns.items()}
+        return {FEATURES_FUNCTION: lambda _, __: {"ifMatch": True, "guarded": guarded}}
 
     def check(
         self,
         class_name: str,
         row: Mapping[str, Any] | None,
         body: Mapping[str, Any],
-        user: str | None,
+        context: Mapping[str, Any],
     ) -> None:
-        """Look at what is to be set, as `InMemoryParse.before_save`.
+        """Look at one write, of a row that is there or of a new one.
 
         Raises:
-            RefusedError: A value is for a replaced key.
+            RefusedError: It must not be.
         """
-        for column, value in body.items():
-            found = _read(value)
-            if found is None:
-                continue
-            added, content = found
-            before = _read((row or {}).get(column))
-            if before is not None and before[1] == content:
-                added = added - before[0]
-            for owner in [one for one in self._service.cards if one != user]:
-                if added & self._service.replaced_keys(owner):
-                    text = "the envelope is for a key that its user has replaced"
-                    raise RefusedError(_REPLACED_KEY, f"{class_name}.{column}: {text}")
-
-
-def _read(value: object) -> tuple[frozenset[bytes], bytes] | None:
-    """Return the keys that an envelope names, and what follows its header."""
-    if not isinstance(value, str) or not is_envelope(value):
-        return None
-    try:
-        sealed = from_text(value)
-        header = Header.from_bytes(sealed)
-        return frozenset(header.recipient_ids()), sealed[header.length :]
-    except EnvelopeError:
-        return None
+        if class_name not in self._columns:
+            return
+        if _LEASE in body:
+            raise RefusedError(_LEASE_WRITTEN, "guardLease is the guard's own")
+        if "ifMatch" not in context:
+            return
+        by_id = context["ifMatch"]
+        if not isinstance(by_id, dict) or not by_id:
+            raise RefusedError(_MALFORMED, "ifMatch is malformed")
+        tags = by_id.get(row["objectId"]) if row is not None else None
+        if row is None or (tags is None and row["objectId"] not in by_id):
+            return
+        if not isinstance(tags, dict) or not tags:
+            raise RefusedError(_MALFORMED, "ifMatch is malformed")
+        for column, tag in tags.items():
+            known = column in self._columns[class_name] and isinstance(tag, str)
+            if not known or _TAG.fullmatch(tag) is None:
+                raise RefusedError(_MALFORMED, "ifMatch is malformed")
+            if tag != tag_of(column, row.get(column)):
+                raise RefusedError(_CHANGED, "the row was changed since it was read")

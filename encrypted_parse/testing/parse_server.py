@@ -12,11 +12,13 @@ import copy
 import json
 import secrets
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from encrypted_parse.discretion import front_door
 from encrypted_parse.locks import Lock
+from encrypted_parse.models import Model
+from encrypted_parse.testing.guard import Guard, read_context
 from encrypted_parse.testing.refusals import RefusedError
 from encrypted_parse.testing.storage import Row, Storage
 from encrypted_parse.testing.where import matches, nearest_first, ordered
@@ -55,10 +57,12 @@ class InMemoryParse:
         has_postgis: Whether distances can be asked for: MongoDB, or Postgres with PostGIS.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, guarded: Iterable[type[Model]] = ()) -> None:
+        self._guard = Guard(guarded)
         self.functions: dict[str, Function] = {
             "find-users": self._find_users,
             "role-members": self._role_members,
+            **self._guard.functions,
         }
         self.finds_users = False
         self.has_postgis = True
@@ -116,14 +120,15 @@ class InMemoryParse:
             if request_id in self._request_ids:
                 raise RefusedError(_DUPLICATE_REQUEST, "Duplicate request")
             self._request_ids.add(request_id)
+        context = read_context(request.headers)
         if path == "batch":
-            return 200, self._batch(body, user)
+            return 200, self._batch(body, user, context)
         if path == "logout":
             self._sessions.pop(request.headers.get("X-Parse-Session-Token", ""), None)
             return 200, {}
         if path == "users/me":
             return 200, {**self._visible("_User", user, user)}
-        return self._route(method, path, body, user)
+        return self._route(method, path, body, user, context)
 
     def _route(  # noqa: PLR0911 - one a route
         self,
@@ -131,6 +136,7 @@ class InMemoryParse:
         path: str,
         body: Any,  # noqa: ANN401 - any JSON
         user: str | None,
+        context: Mapping[str, Any],
     ) -> tuple[int, Any]:
         parts = [urllib.parse.unquote(part) for part in path.split("/")]
         known = {"users": ["classes", "_User"], "roles": ["classes", "_Role"]}
@@ -143,16 +149,18 @@ class InMemoryParse:
                 return 200, {"result": self._call(name, body, user)}
             case ["classes", name], "POST":
                 self.before_save(name, None, body, user)
+                self._guard.check(name, None, body, context)
                 row = self._storage.create(name, body)
                 answer = {key: row[key] for key in ("objectId", "createdAt")}
                 return 201, answer
             case ["classes", name], "GET":
                 return 200, self._query(name, body, user)
             case ["classes", name, object_id], "GET":
-                return 200, self._visible(name, object_id, user)
+                return 200, _only(self._visible(name, object_id, user), body.get("keys"))
             case ["classes", name, object_id], "PUT":
                 row = self._require(name, object_id, user, "write")
                 self.before_save(name, row, body, user)
+                self._guard.check(name, row, body, context)
                 return 200, self._storage.update(name, row, body)
             case ["classes", name, object_id], "DELETE":
                 self._require(name, object_id, user, "write")
@@ -162,7 +170,9 @@ class InMemoryParse:
             case _:
                 raise RefusedError(_NOT_FOUND, "cannot route", 404)
 
-    def _batch(self, body: Mapping[str, Any], user: str | None) -> list[Any]:
+    def _batch(
+        self, body: Mapping[str, Any], user: str | None, context: Mapping[str, Any]
+    ) -> list[Any]:
         before = self._storage.snapshot() if body.get("transaction") else None
         results: list[Any] = []
         for item in body["requests"]:
@@ -171,7 +181,7 @@ class InMemoryParse:
                 raise RefusedError(107, f"cannot route batch path {path}")
             try:
                 path = path.removeprefix(PATH + "/")
-                _, content = self._route(item["method"], path, item.get("body", {}), user)
+                _, content = self._route(item["method"], path, item.get("body", {}), user, context)
                 results.append({"success": content})
             except RefusedError as error:
                 if before is not None:
@@ -316,11 +326,7 @@ class InMemoryParse:
         for path in filter(None, str(query.get("include", "")).split(",")):
             for row in page:
                 self._include(row, path.split("."), user)
-        if query.get("keys"):
-            always = {"objectId", "createdAt", "updatedAt"}
-            kept = always | {key.split(".")[0] for key in str(query["keys"]).split(",")}
-            page = [{key: value for key, value in row.items() if key in kept} for row in page]
-        return {"results": page}
+        return {"results": [_only(row, query.get("keys")) for row in page]}
 
     def _find(
         self, class_name: str, where: Mapping[str, Any], user: str | None
@@ -388,3 +394,11 @@ class InMemoryParse:
         if content is None:
             return HttpResponse(404, {}, b"File not found.")
         return HttpResponse(200, {"content-type": "application/octet-stream"}, content)
+
+
+def _only(row: Row, keys: Any) -> Row:  # noqa: ANN401 - any JSON
+    if not keys:
+        return row
+    always = {"objectId", "createdAt", "updatedAt", "ACL"}
+    kept = always | {key.split(".")[0] for key in str(keys).split(",")}
+    return {key: value for key, value in row.items() if key in kept}

@@ -26,7 +26,7 @@ LINES = {"write", "say"}
 
 LOCKS = {"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier"}
 # Pools that begin and end within one call, and those that `PerProcess` makes anew.
-POOLS = {"models/store.py", "models/workers.py", "streams/hashing.py"}
+POOLS = {"models/ahead.py", "models/workers.py", "streams/hashing.py"}
 STARTING = {"run", "Popen", "call", "check_call", "check_output", "getoutput"}
 ENVIRONMENTS = {"node_environment", "npm_environment"}
 

@@ -41,6 +41,7 @@ from encrypted_parse.errors import (
     NotARecipientError,
     NotPicklableError,
     SessionExpiredError,
+    StaleObjectError,
     UnexpectedPlaintextError,
     UnexpectedUserIdError,
 )
@@ -143,6 +144,30 @@ def test_rows_of_models(alice: UserClient) -> None:
         read.stars = None
         read.save()
     assert alice.refresh(saved).stars is None
+
+
+def test_a_stale_object_brings_no_reader_back(alice: UserClient, make_user: MakeUser) -> None:
+    """What was fetched before a revoke is not saved: not its ACL either, which is sent always."""
+    bob = make_user()
+    saved = RestMessageModel(sender_id=alice.user_id, body="old", stars=1)
+    saved.acl.allow_read(bob)
+    alice.save(saved)
+    with log_in_as(alice):
+        for attribute, value in (("body", "new"), ("title", "plain")):
+            stale = RestMessage.Query.get(objectId=saved.object_id)
+            alice.revoke(saved, from_=[bob.user_id])
+            before = alice.parse.get("RestMessage", str(saved.object_id))
+            setattr(stale, attribute, value)
+            with pytest.raises(StaleObjectError):
+                stale.save()
+            assert alice.parse.get("RestMessage", str(saved.object_id)) == before
+            alice.share(saved, with_=[bob.user_id])
+        fresh = RestMessage.Query.get(objectId=saved.object_id)
+        fresh.body = "new"
+        fresh.save()
+        fresh.body = "newer"
+        fresh.save()
+    assert bob.get(RestMessageModel, str(saved.object_id)).body == "newer"
 
 
 def test_a_new_object_is_private(alice: UserClient, make_user: MakeUser) -> None:

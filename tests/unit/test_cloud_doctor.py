@@ -51,6 +51,10 @@ HEALTHY: Answers = {
     "functions/virgil-jwt": (400, {"code": 209, "error": "log in first"}),
     "functions/role-members": (400, {"code": 209, "error": "log in first"}),
     "functions/encrypted-parse-status": (200, {"result": STATUS}),
+    "functions/encrypted-parse-features": (
+        200,
+        {"result": {"ifMatch": True, "guarded": {"DoctorLetter": ["ACL", "body"]}}},
+    ),
     "schemas": (200, {"results": SCHEMAS}),
     f"virgil/card/v5/{'0' * 64}": (401, {"code": 20300, "message": "no token"}),
 }
@@ -92,6 +96,7 @@ def test_a_healthy_server() -> None:
         "companion",
         "Node",
         "clock",
+        "stale saves",
         "service key",
         "backups by password",
         "DoctorLetter.body",
@@ -124,6 +129,14 @@ ADDING = [{"className": "DoctorLetter", "classLevelPermissions": {"addField": {"
         ({"functions/role-members": (200, {"result": {}})}, "function role-members", "failed", ""),
         ({"functions/encrypted-parse-status": NO_FUNCTION}, "companion", "failed", "Invalid"),
         ({"functions/encrypted-parse-status": (200, {"result": 1})}, "companion", "failed", ""),
+        ({"functions/encrypted-parse-features": NO_FUNCTION}, "stale saves", "warning", "Letter"),
+        (
+            {"functions/encrypted-parse-features": (200, {"result": 1})},
+            "stale saves",
+            "warning",
+            "",
+        ),
+        ({"functions/encrypted-parse-features": (500, {})}, "stale saves", "failed", "500"),
         (status(node="16.20.0"), "Node", "failed", "16"),
         (status(node=None), "Node", "failed", ""),
         (status(now="2026-11-24T12:01:00.000Z"), "clock", "warning", "60 s"),

@@ -13,6 +13,7 @@ from encrypted_parse.directory.cache import CACHE_SECONDS, RENEWAL_SECONDS, WRIT
 from encrypted_parse.errors import (
     ConfigurationError,
     GuardRefusedError,
+    ObjectNotFoundError,
     RecipientsNotRegisteredError,
     ServerFailedError,
     SignerNotFoundError,
@@ -36,6 +37,12 @@ class Counted(Model):
     sender_id: str
     edition: int = version()
     text: str = encrypted(to=acl_readers(), author="sender_id")
+
+
+class Note(Model):
+    """Nothing in it is encrypted."""
+
+    title: str
 
 
 def written(by: UserClient, *readers: str, model: type[Any] = Message, text: str = "hi") -> Any:
@@ -165,8 +172,17 @@ def test_a_transaction_is_sent_again_if_a_key_was_replaced(app: InMemoryApp) -> 
     gone = bot.get(Message, messages[0].object_id)
     bot.delete(messages[0])
     gone.text = "of a row that is gone"
-    with pytest.raises(ServerFailedError):
+    with pytest.raises(ObjectNotFoundError):
         bot.save_all([gone, written(bot, ann.user_id)], transaction=True)
+    assert searches(app) == start, "found before anything was sent"
+    assert len(app.parse.rows("Message")) == stored - 1
+    note = Note(title="for ann to read")
+    note.acl.allow_read(ann.user_id)
+    theirs = ann.get(Note, bot.save(note).object_id)
+    theirs.title = "not for ann to write"
+    start = searches(app)
+    with pytest.raises(ServerFailedError):
+        ann.save_all([theirs, written(ann, bot.user_id)], transaction=True)
     assert searches(app) - start == 1
     assert len(app.parse.rows("Message")) == stored - 1
 

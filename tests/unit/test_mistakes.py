@@ -73,12 +73,14 @@ LISTS: dict[str, Callable[[UserClient, Any], Any]] = {
     "share_all": lambda user, many: user.share_all(many, with_=["hO2kXcPVqa"]),
     "revoke_all": lambda user, many: user.revoke_all(many, from_=["hO2kXcPVqa"]),
     "by_id": lambda user, many: user.query(Book).by_id(many),
-    "share": lambda user, many: user.share(_saved(user), with_=many),
-    "revoke": lambda user, many: user.revoke(_saved(user), from_=many),
-    "who_can_read": lambda user, many: user.who_can_read(_saved(user), candidates=many),
     "relate": lambda user, many: user.relate(_saved(user), "pages", many),
     "append": lambda user, many: user.append(_saved(user), tags=many),
     "remove": lambda user, many: user.remove(_saved(user), tags=many),
+}
+USERS: dict[str, Callable[[UserClient, Any], Any]] = {
+    "share": lambda user, many: user.share(_saved(user), with_=many),
+    "revoke": lambda user, many: user.revoke(_saved(user), from_=many),
+    "who_can_read": lambda user, many: user.who_can_read(_saved(user), candidates=many),
 }
 MODELS: dict[str, Callable[[UserClient, Any], Any]] = {
     "get": lambda user, model: user.get(model, "hO2kXcPVqa"),
@@ -120,6 +122,15 @@ def test_one_in_place_of_a_list_is_refused(ann: UserClient, call: str, wrong: ob
     with pytest.raises(ArgumentError, match=r"a list of .* is expected") as caught:
         LISTS[call](ann, wrong)
     assert "[it]" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("wrong", ["", None, 7, Book(), Pointer("Book", "hO2kXcPVqa"), [None]])
+@pytest.mark.parametrize("call", USERS)
+def test_what_is_no_user_is_refused(ann: UserClient, call: str, wrong: object) -> None:
+    """One user or several are taken; what is none of both is not read as either."""
+    with pytest.raises(ArgumentError, match="name users by their ids") as caught:
+        USERS[call](ann, wrong)
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("wrong", ["Message", None, Book(), Model, str, 7])

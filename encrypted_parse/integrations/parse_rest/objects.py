@@ -27,6 +27,7 @@ from encrypted_parse.errors import (
 from encrypted_parse.integrations.parse_rest.connection import current
 from encrypted_parse.integrations.parse_rest.conversion import DELETE, acl_of, plain_values
 from encrypted_parse.integrations.parse_rest.library import load
+from encrypted_parse.integrations.parse_rest.reading import refuse_stale, tags_of
 from encrypted_parse.models import ACL, ObjectContext, RecipientRule, Sealer, only_me
 from encrypted_parse.models.annotations import codec_for
 from encrypted_parse.models.codecs import Codec
@@ -72,6 +73,8 @@ class _State:
     recipients: dict[str, frozenset[Recipient] | None] = field(factory=dict)
     locked: dict[str, LockedValue] = field(factory=dict)
     pending: dict[str, tuple[bytes | None, frozenset[Recipient] | None]] = field(factory=dict)
+    read: dict[str, str] = field(factory=dict)  # tags of what says who reads, as stored
+    sent: dict[str, str] = field(factory=dict)  # the same of the last body
 
 
 @frozen
@@ -135,10 +138,19 @@ class _Patch:
             init_attrs(instance, _open(instance, args, declared))
 
         def _to_native(instance: Any) -> dict[str, Any]:  # noqa: ANN401
-            body = to_native(instance)
+            body: dict[str, Any] = to_native(instance)
             for name in declared:
                 body.pop(name, None)
-            return {**body, **_seal(instance, declared)}
+            body |= _seal(instance, declared)
+            state = _state(instance)
+            if instance.objectId:
+                user = current().user()
+                refuse_stale(user.parse, instance.className, instance.objectId, state.read)
+            sent = tags_of(body, [one.encryption for one in declared.values()])
+            state.sent = {column: tag for column, tag in sent.items() if column in body}
+            if not instance.objectId:
+                state.sent = sent
+            return body
 
         @front_door
         def _save(instance: Any, batch: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002
@@ -196,6 +208,7 @@ def _open(
     if "createdAt" not in args:
         return values  # made by the app, not by a server
     state, sealer = _state(instance), _sealer()
+    state.read = tags_of(args, [one.encryption for one in declared.values()])
     plain, acl = plain_values(args), acl_of(args.get("ACL"))
     context = ObjectContext(instance.className, args.get("objectId"))
     for name, one in declared.items():
@@ -318,6 +331,7 @@ def _commit(instance: Any) -> None:  # noqa: ANN401 - an object of parse_rest
         else:
             state.stored[name], state.recipients[name] = plaintext, recipients
     state.pending = {}
+    state.read |= state.sent
 
 
 def _author(one: _Declared, plain: Mapping[str, Any], sealer: Sealer) -> str:
