@@ -24,7 +24,7 @@ from encrypted_parse.directory import (
 from encrypted_parse.directory.cache import CACHE_SECONDS, WRITING_SECONDS
 from encrypted_parse.discretion import front_door, hushed
 from encrypted_parse.e3kit import E3Kit
-from encrypted_parse.errors import ConfigurationError, NotPicklableError, TokenError
+from encrypted_parse.errors import ConfigurationError, NotPicklableError
 from encrypted_parse.keystore import (
     FileKeystore,
     KeyringKeystore,
@@ -34,6 +34,7 @@ from encrypted_parse.keystore import (
 )
 from encrypted_parse.parse import ParseApp, ParseClient, UserSession
 from encrypted_parse.parse.app import check_key
+from encrypted_parse.parse.tokens import fetch_virgil_token
 from encrypted_parse.settings import checked, read_settings
 from encrypted_parse.transport import (
     RequestsTransport,
@@ -164,16 +165,13 @@ class EncryptedClient:
         ``VIRGIL_API_URL`` and ``VIRGIL_SERVICE_PUBLIC_KEY`` (each needs the other; without both,
         Virgil Cloud).
 
-        ``ENCRYPTED_PARSE_KEYSTORE`` (a folder for key files, ``keyring`` for the system's, or
-        ``memory``),
-        ``ENCRYPTED_PARSE_KEYSTORE_PASSPHRASE_FILE`` (a file with the passphrase that the files are
-        sealed with), ``ENCRYPTED_PARSE_PRIVATE_KEYS`` or ``ENCRYPTED_PARSE_PRIVATE_KEYS_FILE``
-        (keys for containers, see `EnvironmentKeystore`, in place of any other).
+        ``ENCRYPTED_PARSE_KEYSTORE`` (a folder for key files, ``keyring`` or ``memory``),
+        ``ENCRYPTED_PARSE_KEYSTORE_PASSPHRASE_FILE`` (a file with the passphrase that seals them),
+        ``ENCRYPTED_PARSE_PRIVATE_KEYS`` or ``ENCRYPTED_PARSE_PRIVATE_KEYS_FILE`` (keys for
+        containers, see `EnvironmentKeystore`, in place of any other).
 
         ``ENCRYPTED_PARSE_TRUST`` (a file for remembered keys), ``ENCRYPTED_PARSE_TRUST_POLICY``
-        (tofu, strict or log).
-
-        ``ENCRYPTED_PARSE_INSECURE_HOSTS`` (hosts that ``http://`` is allowed to, as inside a
+        (tofu, strict or log). ``ENCRYPTED_PARSE_INSECURE_HOSTS`` (hosts that ``http://`` is allowed to, as inside a
         network of containers: ``parse``, or ``parse,companion``).
 
         White space and byte order marks around a value are not part of it; what cannot be meant
@@ -320,7 +318,7 @@ class EncryptedClient:
         self, session: UserSession, login_password: LoginPassword | None = None
     ) -> UserClient:
         parse = self._parse.with_session(session.session_token)
-        tokens = TokenProvider(lambda: _fetch_token(parse), user_id=session.user_id)
+        tokens = TokenProvider(lambda: fetch_virgil_token(parse), user_id=session.user_id)
         insecure = self._app.allow_insecure_http
         client = DirectoryClient(
             self._directory_url,
@@ -399,14 +397,3 @@ def _policy(name: str) -> TrustPolicy:
         ),
     ):
         return TrustPolicy(name.lower())
-
-
-def _fetch_token(parse: ParseClient) -> str:
-    answer = parse.call_function("virgil-jwt")
-    token = answer.get("token") if isinstance(answer, Mapping) else None
-    if not isinstance(token, str):
-        raise TokenError(
-            "the cloud function virgil-jwt gave no token",
-            hint="is the cloud code deployed, in its present version?",
-        )
-    return token

@@ -20,7 +20,7 @@ from encrypted_parse.locks import Lock
 from encrypted_parse.models import Model
 from encrypted_parse.testing.guard import Guard, read_context
 from encrypted_parse.testing.refusals import RefusedError
-from encrypted_parse.testing.storage import Row, Storage
+from encrypted_parse.testing.storage import Row, Storage, only
 from encrypted_parse.testing.where import matches, nearest_first, ordered
 from encrypted_parse.transport import HttpRequest, HttpResponse
 
@@ -156,7 +156,7 @@ class InMemoryParse:
             case ["classes", name], "GET":
                 return 200, self._query(name, body, user)
             case ["classes", name, object_id], "GET":
-                return 200, _only(self._visible(name, object_id, user), body.get("keys"))
+                return 200, only(self._visible(name, object_id, user), body.get("keys"))
             case ["classes", name, object_id], "PUT":
                 row = self._require(name, object_id, user, "write")
                 self.before_save(name, row, body, user)
@@ -326,7 +326,7 @@ class InMemoryParse:
         for path in filter(None, str(query.get("include", "")).split(",")):
             for row in page:
                 self._include(row, path.split("."), user)
-        return {"results": [_only(row, query.get("keys")) for row in page]}
+        return {"results": [only(row, query.get("keys")) for row in page]}
 
     def _find(
         self, class_name: str, where: Mapping[str, Any], user: str | None
@@ -394,11 +394,3 @@ class InMemoryParse:
         if content is None:
             return HttpResponse(404, {}, b"File not found.")
         return HttpResponse(200, {"content-type": "application/octet-stream"}, content)
-
-
-def _only(row: Row, keys: Any) -> Row:  # noqa: ANN401 - any JSON
-    if not keys:
-        return row
-    always = {"objectId", "createdAt", "updatedAt", "ACL"}
-    kept = always | {key.split(".")[0] for key in str(keys).split(",")}
-    return {key: value for key, value in row.items() if key in kept}

@@ -9,6 +9,7 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
+from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import InvalidValueError
 from encrypted_parse.parse.types import check_json_value
 from encrypted_parse.testing.refusals import RefusedError
@@ -179,3 +180,13 @@ def _operate(operation: str, before: Any, value: Mapping[str, Any]) -> Any:  # n
     if operation == "AddUnique":
         return items + [one for one in value["objects"] if one not in items]
     return [one for one in items if one not in value["objects"]]
+
+
+@front_door
+def only(row: Row, keys: object) -> Row:
+    """Return a row with the columns of a request's *keys*, and those that are always there."""
+    if not keys:
+        return row
+    always = {"objectId", "createdAt", "updatedAt", "ACL"}
+    kept = always | {key.split(".")[0] for key in str(keys).split(",")}
+    return {key: value for key, value in row.items() if key in kept}

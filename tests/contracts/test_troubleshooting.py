@@ -259,7 +259,7 @@ PROVOCATIONS: list[Provocation] = [
     lambda world: world.ann.save("letter"),  # type: ignore[type-var]
     lambda world: world.ann.query("Letter"),  # type: ignore[arg-type]
     lambda world: world.ann.get(Letter, None),  # type: ignore[arg-type]
-    lambda world: world.ann.share(world.letter(), with_=world.ben.user_id),
+    lambda world: world.ann.share(world.letter(), with_=[None]),  # type: ignore[list-item]
     lambda world: world.ann.get(Letter, "nonsense12"),
     _saving(400, '{"code":141,"error":"a title has at most 80 characters"}'),
     _saving(400, '{"code":119,"error":"Permission denied"}'),

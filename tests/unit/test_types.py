@@ -30,6 +30,7 @@ from encrypted_parse import (
     relation,
 )
 from encrypted_parse.crypto import PrivateKey
+from encrypted_parse.e3kit.people import Prefetched
 from encrypted_parse.envelope import decrypt_and_verify, sign_and_encrypt
 from encrypted_parse.errors import InvalidValueError, MissingValueError, ModelDefinitionError
 from encrypted_parse.models import drafts, rows
@@ -152,8 +153,12 @@ def _row(**columns: Any) -> dict[str, Any]:
 class _NoSealer:
     user_id = "me"
 
-    def prefetch(self, recipients: object) -> None:
+    def prefetch(self, _: object) -> None:
         """No cards here."""
+
+    def prefetch_authors(self, _: object) -> Prefetched:
+        """No authors either."""
+        return Prefetched(frozenset(), frozenset())
 
 
 def test_decimals_are_exact() -> None:
