@@ -171,8 +171,8 @@ class EncryptedClient:
         containers, see `EnvironmentKeystore`, in place of any other).
 
         ``ENCRYPTED_PARSE_TRUST`` (a file for remembered keys), ``ENCRYPTED_PARSE_TRUST_POLICY``
-        (tofu, strict or log). ``ENCRYPTED_PARSE_INSECURE_HOSTS`` (hosts that ``http://`` is allowed to, as inside a
-        network of containers: ``parse``, or ``parse,companion``).
+        (tofu, strict or log), ``ENCRYPTED_PARSE_INSECURE_HOSTS`` (hosts that ``http://`` is allowed
+        to, as inside a network of containers: ``parse``, or ``parse,companion``).
 
         White space and byte order marks around a value are not part of it; what cannot be meant
         is refused by the variable's name. docs/settings.md has the table.
