@@ -187,7 +187,7 @@ class EncryptedClient:
             ConfigurationError: A variable is missing, or cannot be right.
         """
         variables = read_settings(os.environ if environ is None else environ)
-        insecure = overrides.get("allow_insecure_http", False)
+        insecure = overrides.setdefault("allow_insecure_http", insecure_hosts(variables))
         checks = setting_checks(allow_insecure_http=insecure)
         settings: dict[str, Any] = hushed(
             {
@@ -217,8 +217,6 @@ class EncryptedClient:
             settings["trust_policy"] = _policy(
                 variables.get("ENCRYPTED_PARSE_TRUST_POLICY", "tofu")
             )
-        if "allow_insecure_http" not in settings:
-            settings["allow_insecure_http"] = insecure_hosts(variables)
         return cls(**settings)
 
     def sign_up(self, username: str, password: str, **fields: Any) -> UserClient:  # noqa: ANN401 - any columns
@@ -367,7 +365,9 @@ _VARIABLES = {
 
 
 @front_door
-def setting_checks(*, allow_insecure_http: bool = False) -> dict[str, Callable[[str], str]]:
+def setting_checks(
+    *, allow_insecure_http: bool | frozenset[str] = False
+) -> dict[str, Callable[[str], str]]:
     """Return, by variable, what its value has to pass; each returns the value as it counts."""
 
     def address(whose: str) -> Callable[[str], str]:

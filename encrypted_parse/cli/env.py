@@ -13,6 +13,7 @@ from encrypted_parse.cli.terminal import write, write_json
 from encrypted_parse.client import setting_checks
 from encrypted_parse.errors import ConfigurationError, EncryptedParseError
 from encrypted_parse.settings import VARIABLES, Variable, checked, clean
+from encrypted_parse.transport.addresses import INSECURE_HOSTS, insecure_hosts
 
 _OWN_PREFIX = "ENCRYPTED_PARSE_"
 _FILE = "_FILE"
@@ -60,7 +61,7 @@ def examine(environ: Mapping[str, str]) -> list[Seen]:
     known = {variable.name for variable in VARIABLES}
     strange = sorted(name for name in environ if name.startswith(_OWN_PREFIX) and name not in known)
     return [
-        *(_look(variable, environ.get(variable.name)) for variable in VARIABLES),
+        *(_look(variable, environ) for variable in VARIABLES),
         *(
             Seen(name, "unknown", None, "nothing reads it: is it spelled right?")
             for name in strange
@@ -68,20 +69,31 @@ def examine(environ: Mapping[str, str]) -> list[Seen]:
     ]
 
 
-def _look(variable: Variable, value: str | None) -> Seen:
+def _look(variable: Variable, environ: Mapping[str, str]) -> Seen:
+    value = environ.get(variable.name)
     if not value:
         return Seen(variable.name, "not set", f"default: {variable.default}", variable.meaning)
     try:
-        counts = _check(variable, value) if variable.ours else value
+        counts = _check(variable, value, environ) if variable.ours else value
     except EncryptedParseError as error:
         reason = str(error) if error.hint is None else f"{error} ({error.hint})"
         return Seen(variable.name, "refused", None, reason)
     return Seen(variable.name, "set", None if variable.hidden else counts, variable.meaning)
 
 
-def _check(variable: Variable, value: str) -> str:
+def _allowed(environ: Mapping[str, str]) -> frozenset[str]:
+    """Return the hosts that may be spoken to in the open; none if that is refused itself."""
+    try:
+        return insecure_hosts(environ)
+    except ConfigurationError:
+        return frozenset()
+
+
+def _check(variable: Variable, value: str, environ: Mapping[str, str]) -> str:
     counts = clean(variable, value)
+    if variable.name == INSECURE_HOSTS:
+        insecure_hosts({INSECURE_HOSTS: counts})
     if variable.name.endswith(_FILE) and not os.access(counts, os.R_OK):
         raise ConfigurationError(f"{variable.name} names a file that cannot be read")
-    check = setting_checks().get(variable.name)
+    check = setting_checks(allow_insecure_http=_allowed(environ)).get(variable.name)
     return counts if check is None else checked(variable.name, counts, check)

@@ -46,12 +46,13 @@ class TrustedDirectory:
         Raises:
             TrustStoreError: What is remembered cannot be read or written.
         """
+        kept = self._directory.in_cache(user_ids)
         found = self._directory.look_up_authors(user_ids)
         chains = {user_id: one for user_id, one in found.items() if isinstance(one, CardChain)}
         unusable = {
             user_id: one for user_id, one in found.items() if not isinstance(one, CardChain)
         }
-        return {**self._judge(chains), **unusable}
+        return {**self._judge(chains, kept), **unusable}
 
     def prepare(self, user_ids: Collection[str]) -> None:
         """Fetch many users' cards at once, so that `get_chains` to write needs no network."""
@@ -81,7 +82,8 @@ class TrustedDirectory:
         Raises:
             TrustStoreError: What is remembered cannot be read or written.
         """
-        return self._judge(self._directory.find_chains(user_ids, force=force))
+        kept = frozenset() if force else self._directory.in_cache(user_ids)
+        return self._judge(self._directory.find_chains(user_ids, force=force), kept)
 
     def get_chains(
         self, user_ids: Collection[str], *, force: bool = False, to_write: bool = False
@@ -92,13 +94,14 @@ class TrustedDirectory:
             NotRegisteredError: Some have no card; lists all of them, and whose account is gone.
             TrustStoreError: What is remembered cannot be read or written.
         """
+        kept = frozenset() if force else self._directory.in_cache(user_ids)
         try:
             found = self._directory.get_chains(user_ids, force=force, to_write=to_write)
         except NotRegisteredError as error:
             if deleted := self.deleted(error.user_ids):
                 raise NotRegisteredError(error.user_ids, deleted=deleted) from error
             raise
-        return self._judge(found)
+        return self._judge(found, kept)
 
     def get_author_chain(self, user_id: str) -> TrustedChain:
         """Return a user's chain as it is now; of a deleted account the last one.
@@ -228,7 +231,15 @@ class TrustedDirectory:
             if entry is not None and entry[0] == revision
         }
 
-    def _judge(self, chains: dict[str, CardChain]) -> dict[str, TrustedChain]:
+    def _judge(
+        self, chains: dict[str, CardChain], kept: Collection[str]
+    ) -> dict[str, TrustedChain]:
+        """Return what may be done with each; *kept* are those that were in the cache before.
+
+        What does not fit to what is remembered may be older than that: another program saw the
+        rotation, or a person accepted the new key there. So nobody is blamed before the directory
+        was asked again, once for each change of what is remembered.
+        """
         revision = self.keeper.store.revision()  # as it is before what is remembered is read
         trusted = {
             user_id: judged
@@ -238,6 +249,14 @@ class TrustedDirectory:
         fresh = {user_id: chain for user_id, chain in chains.items() if user_id not in trusted}
         if fresh:
             examined = self.keeper.examine(fresh)
+            doubted = [
+                user_id for user_id in kept if user_id in fresh and examined[user_id].is_replaced
+            ]
+            if doubted:
+                asked = self._directory.look_up(doubted, force=True)
+                examined |= self.keeper.examine(
+                    {user_id: one for user_id, one in asked.items() if isinstance(one, CardChain)}
+                )
             trusted |= examined
             with self._lock:
                 for user_id, judged in examined.items():

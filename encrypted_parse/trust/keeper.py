@@ -73,6 +73,11 @@ class TrustedChain:
         """Newest first."""
         return self.chain.cards
 
+    @property
+    def is_replaced(self) -> bool:
+        """Whether it is another key than the remembered one, or an older one again."""
+        return self.finding in (Finding.CHANGED, Finding.ROLLED_BACK)
+
 
 @front_door
 class TrustKeeper:
@@ -169,7 +174,7 @@ class TrustKeeper:
     def warn(self, chains: Collection[TrustedChain]) -> None:
         """Warn of keys that are in use though they changed; once a card and process."""
         for trusted in chains:
-            if trusted.finding in (Finding.CHANGED, Finding.ROLLED_BACK):
+            if trusted.is_replaced:
                 self._warn(trusted.head.user_id, trusted.head.card_id, trusted.finding)
 
     def _change(self, user_id: str, change: Callable[[Pin | None], Pin | None]) -> None:

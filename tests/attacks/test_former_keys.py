@@ -196,10 +196,25 @@ def test_what_a_person_decides_in_another_program_holds_here(
             running.auth_decrypt(forged, lied)
         with pytest.raises(UntrustedKeyError):
             running.auth_encrypt(b"secret", [lied])
+        assert world.evil.public_key not in running.recipient_keys(["bob"]), "asked for anew"
+        world.service.lies["alice", "bob"] = [world.lie]
         with pytest.raises(UntrustedKeyError):
-            running.recipient_keys(["bob"])
+            world.start("alice").recipient_keys(["bob"])
         person.accept_former_key("bob")
         assert running.open(forged, running.author_keys("bob")) == b"send the money"
+
+
+def test_a_cache_that_is_behind_blames_nobody(store: TrustStore) -> None:
+    """Another program saw the rotation: this one asks again, and neither warns nor refuses."""
+    world = World(store, TrustPolicy.TOFU)
+    running, other = world.verify(), world.start("alice")
+    running.prefetch(["bob"])
+    world.bob.rotate_private_key()
+    other.find_users(["bob"], force_reload=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert running.author_keys("bob")[0] == world.bob._own_key().public_key
+        assert world.bob._own_key().public_key in running.recipient_keys(["bob"])
 
 
 def test_honest_rotations_lose_nothing(store: TrustStore) -> None:

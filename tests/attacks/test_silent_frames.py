@@ -240,7 +240,7 @@ MISTAKES: dict[str, Callable[[World], Any]] = {
     "no object among many": lambda w: w.alice.save_all([w.new(), TEXT]),
     "a share of what is not saved": lambda w: w.alice.share(w.new(), with_=[w.bob.user_id]),
     "a share of what was changed": lambda w: w.alice.share(w.fetched(), with_=[w.bob.user_id]),
-    "a share with a text": lambda w: w.alice.share(w.note, with_=w.bob.user_id),
+    "a share with nobody": lambda w: w.alice.share(w.note, with_=[""]),
     "a revocation by a reader": lambda w: w.bob.revoke(
         w.bob.get(Note, str(w.note.object_id)), from_=[w.alice.user_id]
     ),

@@ -229,30 +229,30 @@ def test_what_somebody_edited_is_not_overwritten(
 
 
 @pytest.mark.parametrize(
-    ("fault", "at", "outcome", "says"),
+    ("fault", "at", "status", "says"),
     [
-        ("drop first", "POST scripts", "old", "v1 still runs"),
-        ("garbage", "POST scripts", "old", "v1 still runs"),
-        ("400", "POST scripts", "old", "v1 still runs"),
-        ("drop first", "POST deploy", "old", "v1 still runs"),
-        ("drop after", "POST deploy", "new", "v2 runs"),
-        ("garbage", "POST deploy", "new", "v2 runs"),
-        ("gateway after", "POST deploy", "new", "v2 runs"),
-        ("500", "POST deploy", "old", "v1 still runs"),
-        ("400", "POST deploy", "old", "v1 still runs"),
-        ("403", "POST deploy", "old", "v1 still runs"),
+        ("drop first", "POST scripts", 3, "v1 still runs"),
+        ("garbage", "POST scripts", 3, "v1 still runs"),
+        ("400", "POST scripts", 4, "v1 still runs"),
+        ("drop first", "POST deploy", 3, "v1 still runs"),
+        ("drop after", "POST deploy", 0, "v2 runs"),
+        ("garbage", "POST deploy", 0, "v2 runs"),
+        ("gateway after", "POST deploy", 0, "v2 runs"),
+        ("500", "POST deploy", 3, "v1 still runs"),
+        ("400", "POST deploy", 4, "v1 still runs"),
+        ("403", "POST deploy", 4, "v1 still runs"),
     ],
 )
 def test_a_broken_deployment_leaves_the_old_release_or_the_new(  # noqa: PLR0913, PLR0917 - one case
-    run: Run, service: DeployService, project: Path, fault: str, at: str, outcome: str, says: str
+    run: Run, service: DeployService, project: Path, fault: str, at: str, status: int, says: str
 ) -> None:
     """And the command says which; the same command, made again, finishes it."""
     run("deploy", "app", "--yes")
     old = contents(project)
     (project / "cloud" / "main.js").write_text("// second\n", "utf-8")
     service.before = lambda request: fault if request == at else None
-    done = run("deploy", "app", "--yes", status=0 if outcome == "new" else 1)
-    assert service.files() == (contents(project) if outcome == "new" else old)
+    done = run("deploy", "app", "--yes", status=status)
+    assert service.files() == (contents(project) if status == 0 else old)
     assert says in done.stdout + done.stderr
     service.before = lambda _: None
     run("deploy", "app", "--yes")

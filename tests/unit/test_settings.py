@@ -400,3 +400,18 @@ def test_env_shows_what_counts_and_no_secret() -> None:
     assert seen["ENCRYPTED_PARSE_KEYSTROE"].state == "unknown"
     assert seen["ENCRYPTED_PARSE_TRUST_POLICY"].state == "not set"
     assert "canary" not in repr(list(seen.values()))
+
+
+def test_env_knows_the_hosts_of_a_container_network() -> None:
+    """What `from_env` takes in the open is no mistake here; a list that is none allows nothing."""
+    address = {"PARSE_SERVER_URL": "http://parse:1337/parse"}
+    for hosts, states in {
+        "parse": ("set", "set"),
+        "other": ("refused", "set"),
+        "": ("refused", "not set"),
+        "http://parse": ("refused", "refused"),
+    }.items():
+        environ = {**address, "ENCRYPTED_PARSE_INSECURE_HOSTS": hosts}
+        seen = {one.variable: one.state for one in examine(environ)}
+        found = seen["PARSE_SERVER_URL"], seen["ENCRYPTED_PARSE_INSECURE_HOSTS"]
+        assert found == states, hosts
