@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -15,6 +16,12 @@ from encrypted_parse.devserver import dev_server as start_server
 from encrypted_parse.testing import InMemoryApp
 
 _NUMBERS = itertools.count()
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C as usual: shells let runs in the background ignore it, and programs inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -301,8 +301,8 @@ def test_sharing_what_cannot_be(any_user: MakeUser) -> None:
     sent = letter(alice)
     with pytest.raises(RecipientsNotRegisteredError):
         alice.share(sent, with_=[ghost.user_id])
-    with pytest.raises(InvalidValueError, match="list"):
-        alice.share(sent, with_="somebody")
+    with pytest.raises(InvalidValueError, match="by their ids"):
+        alice.share(sent, with_=None)  # type: ignore[arg-type]
     with pytest.raises(InvalidValueError):
         alice.share(sent, with_=[""])
     with pytest.raises(InvalidValueError, match="saved"):
