@@ -19,7 +19,7 @@ _NUMBERS = itertools.count()
 
 
 def pytest_configure() -> None:
-    """Take Ctrl-C as usual: shells let runs in the background ignore it, and programs inherit that."""
+    """Take Ctrl-C as usual: runs in the background ignore it, and what they start would, too."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
