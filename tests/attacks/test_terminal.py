@@ -301,7 +301,7 @@ def test_warnings_logs_and_mistakes(
 
     def run(**_: object) -> int:
         warnings.warn(EVERYTHING, UserWarning, stacklevel=1)
-        logging.getLogger("any.library").warning("user %s", EVERYTHING)
+        logging.getLogger("any.package").warning("user %s", EVERYTHING)
         raise ZeroDivisionError(EVERYTHING)
 
     monkeypatch.setattr("encrypted_parse.cli.commands.app", run)

@@ -20,7 +20,7 @@ from encrypted_parse.errors import (
     SessionExpiredError,
 )
 from encrypted_parse.integrations.parse_rest.conversion import remember_columns, to_parse
-from encrypted_parse.integrations.parse_rest.library import load
+from encrypted_parse.integrations.parse_rest.package import load
 from encrypted_parse.locks import Lock
 from encrypted_parse.parse.batch import BATCH_OPERATIONS
 from encrypted_parse.parse.sending import encode

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from encrypted_parse.errors import InvalidValueError
-from encrypted_parse.integrations.parse_rest.library import load
+from encrypted_parse.integrations.parse_rest.package import load
 from encrypted_parse.models import ACL, Pointer
 from encrypted_parse.models.annotations import codec_for
 from encrypted_parse.parse.types import check_whole, date_to_json

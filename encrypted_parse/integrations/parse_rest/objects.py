@@ -26,7 +26,7 @@ from encrypted_parse.errors import (
 )
 from encrypted_parse.integrations.parse_rest.connection import current
 from encrypted_parse.integrations.parse_rest.conversion import DELETE, acl_of, plain_values
-from encrypted_parse.integrations.parse_rest.library import load
+from encrypted_parse.integrations.parse_rest.package import load
 from encrypted_parse.integrations.parse_rest.reading import refuse_stale, tags_of
 from encrypted_parse.models import ACL, ObjectContext, RecipientRule, Sealer, only_me
 from encrypted_parse.models.annotations import codec_for

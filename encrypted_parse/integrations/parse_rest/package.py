@@ -1,4 +1,4 @@
-"""The library that is adapted, imported when it is needed."""
+"""The package `parse_rest`, imported when it is needed."""
 
 from __future__ import annotations
 
