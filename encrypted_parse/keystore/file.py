@@ -216,14 +216,7 @@ class FileKeystore:
 
     def _parse(self, path: Path, content: bytes) -> dict[str, Any]:
         """Return the fields of a key file of this app, whose name is right for its user."""
-        with translating(
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-            to=lambda: _damaged(path),
-        ):
+        with translating(*records.MISREAD, to=lambda: _damaged(path)):
             if len(content) > MAX_FILE_BYTES:
                 raise ValueError("too long")
             fields = json.loads(content)
@@ -298,14 +291,7 @@ class FileKeystore:
             )
         if self._master is not None and self._master[0] == found.version:
             return self._master[1]
-        with translating(
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-            to=lambda: _damaged(path),
-        ):
+        with translating(*records.MISREAD, to=lambda: _damaged(path)):
             fields = json.loads(found.content)
             _require_version(path, fields["version"], PROTECTION_VERSION)
             check = base64.b64decode(fields["check"], validate=True)

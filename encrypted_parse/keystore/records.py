@@ -11,6 +11,8 @@ from encrypted_parse.errors import KeyFormatError, KeystoreError
 from encrypted_parse.keystore.port import MAX_OLD_KEYS, StoredKey
 
 FORMAT_VERSION = 1
+MISREAD = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading fields out of JSON raises, whatever it is that stands there."""
 MAX_RECORD_BYTES = 64 * 1024  # 200 old keys are 14 KiB
 
 

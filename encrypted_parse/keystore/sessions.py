@@ -12,6 +12,7 @@ from encrypted_parse._translating import translating
 from encrypted_parse.discretion import front_door
 from encrypted_parse.errors import NotPicklableError, TamperedEnvelopeError
 from encrypted_parse.keystore.protection import seal, unseal
+from encrypted_parse.keystore.records import MISREAD
 
 FORMAT_VERSION = 1
 MAX_BYTES = 16 * 1024
@@ -84,13 +85,7 @@ class KeptSession:
             ValueError: It is something else. The message quotes nothing.
         """
         with translating(
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-            TamperedEnvelopeError,
-            to=lambda: ValueError("not a kept session"),
+            *MISREAD, TamperedEnvelopeError, to=lambda: ValueError("not a kept session")
         ):
             fields = json.loads(content)
             record = base64.b64decode(fields["session"].encode("ascii"), validate=True)

@@ -50,8 +50,8 @@ from encrypted_parse.integrations.parse_rest import (
     connect,
     connection,
     encrypted_object,
-    library,
     log_in_as,
+    package,
     sealed,
 )
 
@@ -406,7 +406,7 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the pip command."""
     monkeypatch.setitem(sys.modules, "parse_rest.datatypes", None)
     with pytest.raises(MissingExtraError, match="parse-rest"):
-        library.load("datatypes")
+        package.load("datatypes")
 
 
 def test_before_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
