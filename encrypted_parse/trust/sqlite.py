@@ -233,7 +233,11 @@ class SqliteTrustStore:
                 hint="use a folder of your own, of mode 0700",
             )
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        descriptor = os.open(self._path, flags, 0o600)
+        try:
+            descriptor = os.open(self._path, flags | os.O_EXCL, 0o600)
+            self._path.chmod(0o600)  # a umask takes bits away
+        except FileExistsError:
+            descriptor = os.open(self._path, flags, 0o600)
         try:
             _require_own(self._path, os.fstat(descriptor))
         finally:
